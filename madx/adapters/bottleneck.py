@@ -1,0 +1,84 @@
+"""The bottleneck adapter.
+
+u = U a(D n(h) + d) + c,  scaled;  o = dropout(u) + residual          (Houlsby et al. 2019; Pfeiffer et al. 2020, eq. 1)
+
+Shapes: B batch, T tokens, D width, R bottleneck.
+"""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from madx.adapters.spec import BottleneckSpec
+
+ACTIVATIONS: dict[str, type[nn.Module] | nn.Module] = {
+    "relu": nn.ReLU(),
+    "gelu": nn.GELU(),
+    "gelu_new": nn.GELU(approximate="tanh"),
+    "swish": nn.SiLU(),
+    "silu": nn.SiLU(),
+    "tanh": nn.Tanh(),
+    "leakyrelu": nn.LeakyReLU(0.01),
+    "sigmoid": nn.Sigmoid(),
+    "elu": nn.ELU(),
+    "linear": nn.Identity(),
+}
+
+
+def activation(name: str) -> nn.Module:
+    """The non-linearity of that name. Raises ValueError for an unknown one."""
+    try:
+        return ACTIVATIONS[name.lower()]  # type: ignore[return-value]
+    except KeyError:
+        raise ValueError(f"unknown non_linearity '{name}'; known: {', '.join(ACTIVATIONS)}") from None
+
+
+class Bottleneck(nn.Module):
+    """One bottleneck at one site. `forward` gives the scaled update u; `finish` adds the residual."""
+
+    def __init__(self, width: int, bottleneck: int, spec: BottleneckSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.norm_before = nn.LayerNorm(width) if spec.ln_before else None
+        self.down = nn.Linear(width, bottleneck)
+        self.activation = activation(spec.non_linearity)
+        self.up = nn.Linear(bottleneck, width)
+        self.norm_after = nn.LayerNorm(width) if spec.ln_after else None
+        self.gate = nn.Linear(width, 1) if spec.use_gating else None
+        self.scaling: nn.Parameter | float
+        if isinstance(spec.scaling, float):
+            self.scaling = spec.scaling
+        else:
+            self.scaling = nn.Parameter(self.down.weight.new_ones(width if spec.scaling == "channel" else 1))
+        self._initialise(spec.init_weights)
+
+    def _initialise(self, scheme: str) -> None:
+        for linear in (self.down, self.up, self.gate):
+            if linear is None:
+                continue
+            nn.init.zeros_(linear.bias)
+            if scheme == "houlsby":
+                nn.init.trunc_normal_(linear.weight, std=0.01, a=-0.02, b=0.02)
+            else:
+                nn.init.normal_(linear.weight, std=0.02)
+        if scheme == "mam_adapter":  # starts as an exact zero update
+            nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+            nn.init.zeros_(self.up.weight)
+
+    def update(self, h_BTD: Tensor) -> Tensor:
+        """u: the scaled up-projection, without residual, dropout and gate. (B, T, D) to (B, T, D)."""
+        z = h_BTD if self.norm_before is None else self.norm_before(h_BTD)
+        u_BTD: Tensor = self.up(self.activation(self.down(z)))
+        return u_BTD if isinstance(self.scaling, float) and self.scaling == 1.0 else u_BTD * self.scaling
+
+    def forward(self, h_BTD: Tensor, residual_BTD: Tensor | None) -> Tensor:
+        """The adapter's output; `residual_BTD` None for a parallel adapter."""
+        o = F.dropout(self.update(h_BTD), self.spec.dropout, self.training)
+        if self.gate is not None:  # one gate for a sentence: the mean over all its positions
+            o = o * self.gate(h_BTD).sigmoid().mean(dim=1, keepdim=True)
+        if residual_BTD is not None and self.spec.adapter_residual_before_ln and self.norm_after is not None:
+            return self.norm_after(o + residual_BTD)  # type: ignore[no-any-return]
+        if self.norm_after is not None:
+            o = self.norm_after(o)
+        return o if residual_BTD is None else o + residual_BTD

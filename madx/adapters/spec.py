@@ -1,0 +1,65 @@
+"""Frozen descriptions of adapters: what a recipe says and what an adapter file says, in one value."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from madx.config import Frozen
+
+Place = Literal["attention", "ffn"]
+
+
+class InvertibleSpec(Frozen):
+    """An invertible adapter over the embeddings (Pfeiffer et al. 2020, section 3.3; NICE: Dinh et al. 2015)."""
+
+    kind: Literal["nice", "glow"] = "nice"
+    reduction_factor: float = Field(2.0, gt=0)  # half the embedding's width / the coupling's hidden width
+
+
+class BottleneckSpec(Frozen):
+    """A bottleneck adapter, by default Pfeiffer's task adapter (`seq_bn`).
+
+    Names and meanings are those of AdapterHub's configuration where it has one for the same thing.
+    """
+
+    reduction_factor: float | dict[str, float] = 16.0  # width / bottleneck; or {"<layer>": n, "default": n}
+    bottleneck_size: int | None = Field(None, ge=1)  # explicit; wins over reduction_factor
+    non_linearity: str = "relu"
+    placement: tuple[Place, ...] = ("ffn",)  # after which sub-layers
+    parallel: bool = False  # beside the sub-layer instead of after it (He et al. 2022)
+    scaling: float | Literal["learned", "channel"] = 1.0
+    leave_out: tuple[int, ...] = ()  # layers without an adapter (AdapterDrop; MAD-X 2.0 leaves out the last)
+    original_ln_before: bool = True  # residual and the layer's own norm before the bottleneck
+    original_ln_after: bool = True  # ... and after it
+    ln_before: bool = False  # a new norm inside the adapter, before the down-projection
+    ln_after: bool = False  # ... after the up-projection
+    residual_before_ln: bool | Literal["post_add"] = True  # which residual the adapter adds
+    adapter_residual_before_ln: bool = False  # with ln_after: add that residual before the norm
+    use_gating: bool = False
+    dropout: float = Field(0.0, ge=0, lt=1)
+    init_weights: Literal["bert", "mam_adapter", "houlsby"] = "bert"
+    invertible: InvertibleSpec | None = None
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> "BottleneckSpec":
+        factors = self.reduction_factor
+        for factor in factors.values() if isinstance(factors, dict) else (factors,):
+            if factor <= 0:
+                raise ValueError(f"reduction_factor must be positive, got {factor}")
+        if not self.placement:
+            raise ValueError("placement must name 'attention', 'ffn' or both")
+        if self.residual_before_ln == "post_add" and not self.original_ln_before:
+            raise ValueError("residual_before_ln = 'post_add' needs original_ln_before")
+        return self
+
+    def bottleneck(self, width: int, layer: int) -> int:
+        """Width of the bottleneck in a layer."""
+        if self.bottleneck_size is not None:
+            return self.bottleneck_size
+        factor = self.reduction_factor
+        if isinstance(factor, dict):
+            try:
+                factor = factor.get(str(layer)) or factor["default"]
+            except KeyError:
+                raise ValueError(f"reduction_factor names neither layer {layer} nor 'default'") from None
+        return max(1, int(width // factor))

@@ -1,0 +1,77 @@
+"""A language: what it is and where its text is."""
+
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from madx.config import Frozen, InputError, nearest, validate
+
+# scripts written without spaces between words
+UNSPACED = {"Hani", "Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}
+
+
+class TextSource(Frozen):
+    """One piece of a language's text: a file (or folder) or a Hub dataset, with its licence."""
+
+    name: str = "own"
+    file: str | None = None  # under --data, or absolute, or beside the recipe
+    lines: tuple[int, int] | None = None  # first and last line, from 1
+    hub: str | None = None
+    config: str | None = None
+    split: str = "train"
+    column: str = "text"
+    revision: str | None = None
+    licence: str = "unknown"
+    noncommercial: bool = False
+
+
+class Language(Frozen):
+    """`languages/CODE.toml`. The code is ISO 639-3, with `-Script` for a second script."""
+
+    code: str = Field(pattern=r"^[a-z]{3}(-[A-Z][a-z]{3})?$")
+    name: str
+    script: str = Field(pattern=r"^[A-Z][a-z]{3}$")
+    family: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    seen_by: tuple[str, ...] = ()
+    text: tuple[TextSource, ...] = ()
+
+    @property
+    def has_spaces(self) -> bool:
+        return self.script not in UNSPACED
+
+
+@cache
+def _known_sources() -> dict[str, dict[str, Any]]:
+    with open(Path(__file__).parent / "sources.toml", "rb") as file:
+        return tomllib.load(file)
+
+
+def parse_source(entry: Any, where: str) -> TextSource:
+    """`"ntrex:fao"` (a source of sources.toml and its key), `"tatoeba:fao:1-3470"`, a path, or a table."""
+    if isinstance(entry, dict):
+        return validate(TextSource, entry, where)
+    if not isinstance(entry, str):
+        raise InputError(f"{where}: key 'text': {entry!r} is neither a text nor a table")
+    match = re.fullmatch(r"([a-z0-9-]+):([^:]+)(?::(\d+)-(\d+))?", entry)
+    if match is None:
+        return TextSource(file=entry)
+    name, key, first, last = match.groups()
+    known = _known_sources()
+    if name not in known:
+        raise InputError(f"{where}: unknown text source '{name}'{nearest(name, list(known))}")
+    about = {k: v.format(key) if k in ("file", "config") else v for k, v in known[name].items() if k != "url"}
+    return TextSource(name=name, lines=(int(first), int(last)) if first else None, **about)
+
+
+def read_language(path: Path, data: dict[str, Any]) -> Language:
+    where = str(path)
+    entries = data.get("text", [])
+    if not isinstance(entries, list):
+        raise InputError(f"{where}: key 'text' must be a list")
+    sources = [parse_source(entry, where).model_dump() for entry in entries]
+    return validate(Language, {**data, "code": path.stem, "text": sources}, where)

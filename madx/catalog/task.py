@@ -1,0 +1,77 @@
+"""A task: where its labels are and how it is scored."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from madx.config import Frozen, InputError, validate
+
+Kind = Literal["tagging", "classification", "multiple-choice", "question-answering"]
+Metric = Literal["accuracy", "span-f1", "macro-f1", "qa-f1"]
+
+
+class Columns(Frozen):
+    """Names of the columns in TSV, JSON lines and Hub data."""
+
+    text: str = "text"
+    pair: str | None = None
+    label: str = "label"
+
+
+class HubData(Frozen):
+    dataset: str
+    config: str | None = None
+    revision: str | None = None
+
+
+class Splits(Frozen):
+    """The labelled data of one language: files under --data, and the same on the Hub."""
+
+    train: tuple[str, ...] = ()
+    dev: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    hub: HubData | None = None
+
+
+class TaskSpec(Frozen):
+    """`tasks/NAME.toml`."""
+
+    name: str
+    description: str = ""
+    kind: Kind
+    metric: Metric
+    labels: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()  # entity types that are read as O
+    label_column: int = 1  # tagging: which tab-separated column holds the label (0 is the word)
+    columns: Columns = Columns()
+    source: str = "eng"
+    licence: str = ""
+    noncommercial: tuple[str, ...] = ()
+    data: dict[str, Splits] = {}
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> "TaskSpec":
+        if self.kind in ("tagging", "classification") and len(self.labels) < 2:
+            raise ValueError(f"a {self.kind} task needs at least two labels")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels repeat")
+        if self.metric == "span-f1" and "O" not in self.labels:
+            raise ValueError("span-f1 needs IOB2 labels with 'O'")
+        return self
+
+    def test_languages(self) -> list[str]:
+        return [code for code, splits in self.data.items() if splits.test or splits.hub]
+
+
+def read_task(path: Path, data: dict[str, Any]) -> TaskSpec:
+    tables = data.get("data", {})
+    if not isinstance(tables, dict):
+        raise InputError(f"{path}: key 'data' must be a table")
+    plain = {}
+    for code, splits in tables.items():
+        if not isinstance(splits, dict):
+            raise InputError(f"{path}: key 'data.{code}' must be a table")
+        # one path or a list of them
+        plain[code] = {k: [v] if k in ("train", "dev", "test") and isinstance(v, str) else v for k, v in splits.items()}
+    return validate(TaskSpec, {**data, "name": path.stem, "data": plain}, str(path))

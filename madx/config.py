@@ -1,0 +1,107 @@
+"""Values that come from people: TOML read into frozen, strict models, and a digest for any value.
+
+An error names the file, the key and the nearest known key.
+"""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class InputError(Exception):
+    """Something a person wrote cannot be right: a recipe, a catalogue file, data, an option. Exit status 2."""
+
+
+class RunError(Exception):
+    """Something went wrong while running. Exit status 1."""
+
+
+class Frozen(BaseModel):
+    """A value: immutable, strict about unknown keys, equal by content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def digest(value: Any) -> str:
+    """Twelve hexadecimal digits that name a value: type names and every field, nested, whatever the order of keys."""
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        # a value may say what of it matters: where a file lies, for one, does not
+        identity = getattr(value, "identity", None)
+        names = type(value).model_fields
+        fields = _plain(identity()) if identity else {name: _plain(getattr(value, name)) for name in names}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"{type(value).__name__} has no digest")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dictionary. Raises InputError with file and line."""
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 (byte {error.start})") from None
+
+
+def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:
+    """A dictionary as a model. Raises InputError that names the key and the nearest known one.
+
+    Strict about numbers and texts ("3" is no number); lists stand for tuples, as TOML has no tuples.
+    """
+    try:
+        return model.model_validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _known_keys(model, first["loc"][:-1])
+            raise InputError(f"{where}: unknown key '{key}'{nearest(str(first['loc'][-1]), known)}") from None
+        if first["type"] == "missing":
+            raise InputError(f"{where}: missing key '{key}'") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: key '{key}': {message}" if key else f"{where}: {message}") from None
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """", did you mean 'x'?" or a short list of what there is."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f", did you mean '{close[0]}'?"
+    return f"; known: {', '.join(sorted(known))}" if 0 < len(known) <= 30 else ""
+
+
+def _known_keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return [field.alias or name for name, field in model.model_fields.items()]

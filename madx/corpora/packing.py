@@ -1,0 +1,66 @@
+"""Packing: the token stream of a corpus, cut into blocks without padding, on disk.
+
+A block is  <cls> tokens <sep> tokens ... <sep>;  documents are separated by <sep> and run on over block borders.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+
+class Packer:
+    """Appends documents to a file of int32 blocks; carries the rest of a document over to the next block."""
+
+    def __init__(self, path: Path, length: int, cls: int, sep: int) -> None:
+        self.length, self.cls, self.sep = length, cls, sep
+        self._file = open(path, "wb")
+        self._carry: list[int] = []
+        self.blocks = 0
+
+    def add(self, tokens: Iterable[int]) -> None:
+        self._carry.extend(tokens)
+        self._carry.append(self.sep)
+        body = self.length - 2
+        while len(self._carry) >= body:
+            block = [self.cls, *self._carry[:body], self.sep]
+            self._file.write(np.array(block, dtype=np.int32).tobytes())
+            del self._carry[:body]
+            self.blocks += 1
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Blocks:
+    """Blocks of a packed file, (n, length), read where they lie."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        size = path.stat().st_size // (4 * length)
+        shape = (size, length)
+        self.array = np.memmap(path, dtype=np.int32, mode="r", shape=shape) if size else np.zeros(shape, np.int32)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def batch(self, number: int, size: int, seed: int) -> np.ndarray:
+        """Batch `number` of an endless shuffled stream: every block once an epoch; a function of its arguments."""
+        chosen = []
+        position = number * size
+        while len(chosen) < size:
+            epoch, offset = divmod(position, len(self))
+            order = self._order(epoch, seed)
+            part = order[offset : offset + size - len(chosen)]
+            chosen.extend(part.tolist())
+            position += len(part)
+        return np.asarray(self.array[chosen], dtype=np.int64)
+
+    def _order(self, epoch: int, seed: int) -> np.ndarray:
+        if getattr(self, "_cached", None) != (epoch, seed):
+            self._permutation = np.random.default_rng((seed, epoch)).permutation(len(self))
+            self._cached = (epoch, seed)
+        return self._permutation
+
+    def in_order(self, size: int) -> Iterator[np.ndarray]:
+        for start in range(0, len(self), size):
+            yield np.asarray(self.array[start : start + size], dtype=np.int64)

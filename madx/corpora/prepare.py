@@ -1,0 +1,122 @@
+"""A language's text, made ready for an encoder: cleaned, split, tokenised, packed. One pass, in fixed memory."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from madx.catalog.language import TextSource
+from madx.config import Frozen, InputError
+from madx.corpora.clean import Cleaner, is_held_out
+from madx.corpora.documents import documents
+from madx.corpora.packing import Packer
+from madx.store import fsync_file
+
+HELD_OUT_SHARE = 0.05
+HELD_OUT_TOKENS = 100_000  # enough for a loss to two decimals; the rest is trained on
+FEWEST_TOKENS = 2_000
+UNKNOWN_REFUSED, UNKNOWN_WARNED, SUBWORDS_WARNED = 0.2, 0.01, 5.0
+
+
+class Corpus(Frozen):
+    """The packed text of a language: a step. `digests` stand for the content of the sources, in their order."""
+
+    version: int = 1
+    language: str
+    has_spaces: bool
+    sources: tuple[TextSource, ...]
+    digests: tuple[str, ...]
+    tokenizer: str  # digest
+    block_size: int = Field(ge=8)
+    max_tokens: int
+
+    def identity(self) -> dict[str, Any]:
+        """Everything but where the text lies."""
+        return self.model_dump(exclude={"sources"})
+
+    @property
+    def held_out_size(self) -> int:
+        """Short blocks, so that a few hundred held-out words fill some."""
+        return min(self.block_size, 64)
+
+    def prepare(
+        self, folder: Path, tokenizer: Any, data: Path | None, watch: Callable[[int, int], None] = lambda done, total: None
+    ) -> dict[str, Any]:
+        """Write train.bin and held_out.bin; returns the counts. Raises InputError for text that can't be trained on."""
+        cls = _first_of(tokenizer.cls_token_id, tokenizer.bos_token_id)
+        sep = _first_of(tokenizer.sep_token_id, tokenizer.eos_token_id)
+        cleaner = Cleaner()
+        lengths = {"train": self.block_size, "held_out": self.held_out_size}
+        packers = {part: Packer(folder / f"{part}.bin", length, cls, sep) for part, length in lengths.items()}
+        tokens = {"train": 0, "held_out": 0}
+        words = unknown = 0
+        clean = self._clean(cleaner, data)
+        while batch := list(islice(clean, 1000)):
+            for text, ids in zip(batch, tokenizer(batch, add_special_tokens=False)["input_ids"], strict=True):
+                aside = tokens["held_out"] < HELD_OUT_TOKENS and is_held_out(text, HELD_OUT_SHARE)
+                part = "held_out" if aside else "train"
+                packers[part].add(ids)
+                tokens[part] += len(ids)
+                words += len(text.split())
+                unknown += ids.count(tokenizer.unk_token_id)
+            watch(min(tokens["train"], self.max_tokens), self.max_tokens)
+            if tokens["train"] >= self.max_tokens:
+                break
+        for part, packer in packers.items():
+            packer.close()
+            fsync_file(folder / f"{part}.bin")
+        total = sum(tokens.values())
+        report = {
+            "documents": cleaner.kept,
+            "dropped": dict(cleaner.dropped),
+            "tokens": tokens["train"],
+            "held_out_tokens": tokens["held_out"],
+            "blocks": packers["train"].blocks,
+            "held_out_blocks": packers["held_out"].blocks,
+            "unknown_rate": unknown / max(1, total),
+            "subwords_per_word": total / max(1, words),
+        }
+        report["warnings"] = self._check(report)
+        return report
+
+    def _clean(self, cleaner: Cleaner, data: Path | None) -> Iterator[str]:
+        for source in self.sources:
+            for document in documents(source, data):
+                text = cleaner(document)
+                if text is not None:
+                    yield text
+
+    def _check(self, report: dict[str, Any]) -> list[str]:
+        """Refuse what can't be trained on; say in numbers what looks bad."""
+        language, unknown = self.language, report["unknown_rate"]
+        if not report["documents"]:
+            dropped = ", ".join(f"{n} {reason}" for reason, n in report["dropped"].items()) or "no documents"
+            raise InputError(f"the text of '{language}' is empty after cleaning ({dropped}); sources: {self._where()}")
+        if report["tokens"] < FEWEST_TOKENS or report["blocks"] < 4 or not report["held_out_blocks"]:
+            raise InputError(
+                f"the text of '{language}' is too small to train on: {report['tokens']} tokens in {report['documents']} "
+                f"documents, at least {FEWEST_TOKENS} are needed; sources: {self._where()}"
+            )
+        if unknown > UNKNOWN_REFUSED:
+            raise InputError(
+                f"the encoder's tokenizer cannot write '{language}': {unknown:.0%} of its tokens are unknown; "
+                "choose an encoder that knows the script"
+            )
+        warnings = []
+        if unknown > UNKNOWN_WARNED:
+            warnings.append(f"{language}: {unknown:.1%} of the tokens are unknown to the encoder's tokenizer")
+        if self.has_spaces and report["subwords_per_word"] > SUBWORDS_WARNED:
+            warnings.append(f"{language}: {report['subwords_per_word']:.1f} subwords per word; expect a slow, weak adapter")
+        return warnings
+
+    def _where(self) -> str:
+        return ", ".join(source.file or f"{source.hub}/{source.config}" for source in self.sources[:3])
+
+
+def _first_of(*ids: int | None) -> int:
+    for value in ids:
+        if value is not None:
+            return value
+    raise InputError("the encoder's tokenizer has neither <cls>/<sep> nor <bos>/<eos>")

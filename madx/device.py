@@ -1,0 +1,66 @@
+"""Device, number type, threads and seeds: decided once, passed on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import sys
+from typing import TYPE_CHECKING
+
+from madx.config import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """`auto` takes a GPU where there is one. Raises InputError for a device that this machine lacks."""
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        elif torch.backends.mps.is_available():
+            name = "mps"
+        else:
+            name = "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def mixed_precision(device: torch.device) -> str:
+    """`bf16` where the device is good at it, else `no`. CPUs compute bf16 slowly unless built for it."""
+    import torch
+
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "no"
+
+
+def set_threads() -> None:
+    """All the cores this process may use, unless OMP_NUM_THREADS says otherwise."""
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed from any parts: equal parts, equal seed, on every machine.
+
+    Random numbers are a function of (seed, purpose, step) everywhere, so resuming needs no generator's state.
+    """
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the device's peak where it has memory of its own, else the process's peak resident size."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

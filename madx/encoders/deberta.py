@@ -1,0 +1,23 @@
+"""DeBERTa v2 and v3, mDeBERTa: BERT's layers around disentangled attention."""
+
+from torch import Tensor, nn
+
+from madx.encoders import bert
+from madx.encoders.lm_head import LmHead
+
+MODEL_TYPES = {"deberta-v2": "DebertaV2AdapterModel"}
+SITE_NAMES = bert.SITE_NAMES
+sites, embeddings = bert.sites, bert.embeddings
+
+
+def lm_head(model: nn.Module) -> LmHead:
+    if hasattr(model, "cls"):
+        return bert.lm_head(model)
+    # the v3 checkpoints' own head; transformers calls the other one legacy
+    head = model.lm_predictions.lm_head  # type: ignore[union-attr]
+    words = model.get_input_embeddings()  # type: ignore[operator]
+
+    def decoder(states: Tensor) -> Tensor:
+        return nn.functional.linear(states, words.weight, head.bias)  # type: ignore[arg-type]
+
+    return LmHead([head.dense, head.transform_act_fn, head.LayerNorm], decoder)  # type: ignore[list-item]

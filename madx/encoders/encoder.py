@@ -1,0 +1,147 @@
+"""A frozen pretrained encoder with places for adapters: the only object that holds a transformers model."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
+
+from madx.adapters.bank import AdapterBank
+from madx.config import InputError
+from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
+from madx.encoders.reference import EncoderRef
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+FAMILIES: tuple[ModuleType, ...] = (bert, distilbert, deberta, modernbert, eurobert)
+
+
+def family_of(model_type: str, name: str) -> ModuleType:
+    for family in FAMILIES:
+        if model_type in family.MODEL_TYPES:
+            return family
+    known = ", ".join(t for family in FAMILIES for t in family.MODEL_TYPES)
+    raise InputError(f"model '{name}': its architecture '{model_type}' is not supported; supported: {known}")
+
+
+class Encoder:
+    """`hidden` and `masked_lm_logits` run the encoder with the active adapters."""
+
+    def __init__(self, model: nn.Module, ref: EncoderRef, device: torch.device, lm_head_is_trained: bool = True):
+        config: Any = model.config
+        self.model, self.ref, self.device = model.to(device), ref, device
+        self.model_type: str = config.model_type
+        self.lm_head_is_trained = lm_head_is_trained
+        self.family = family_of(self.model_type, ref.name)
+        self.base: nn.Module = model.base_model  # type: ignore[assignment]
+        self.prefix: str = model.base_model_prefix  # type: ignore[assignment]
+        self.width: int = config.hidden_size
+        self.num_layers: int = config.num_hidden_layers
+        self.vocabulary: int = config.vocab_size
+        # positions that a tokenised text may fill, special tokens included
+        offset = config.pad_token_id + 1 if self.model_type in ("roberta", "xlm-roberta", "xlm-roberta-xl") else 0
+        self.max_length: int = config.max_position_embeddings - offset
+        self.adapters = AdapterBank(self.width, self.num_layers, getattr(config, "embedding_size", self.width)).to(device)
+        self.has_types: bool = self.model_type == "bert"  # segment ids mean something to it
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+        self.sites = self.family.sites(self.base)
+        for site in self.sites:
+            site.attach(self.adapters)
+        self.family.embeddings(self.base).register_forward_hook(lambda _, args, out: self.adapters.embed(out))
+        self.lm_head = self.family.lm_head(model)
+        self.model.eval()
+
+    @functools.cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        try:
+            return AutoTokenizer.from_pretrained(self.ref.path, revision=self.ref.revision)  # type: ignore[no-any-return]
+        except (OSError, ValueError) as error:
+            raise InputError(f"model '{self.ref.name}': no tokenizer: {_first_line(error)}") from None
+
+    @functools.cached_property
+    def pooler(self) -> nn.Module:
+        """BERT's pooler over the first token, which a masked-LM model leaves out; some published heads read it."""
+        model = _quietly(lambda: AutoModel.from_pretrained(self.ref.path, revision=self.ref.revision))
+        return model.pooler.to(self.device).requires_grad_(False)  # type: ignore[no-any-return]
+
+    def hidden(self, ids_BT: Tensor, mask_BT: Tensor | None = None, types_BT: Tensor | None = None) -> Tensor:
+        """Last hidden states, (B, T) to (B, T, D). No mask: every position is real."""
+        types = {} if types_BT is None else {"token_type_ids": types_BT}
+        return self.base(input_ids=ids_BT, attention_mask=mask_BT, **types).last_hidden_state  # type: ignore[no-any-return]
+
+    @contextmanager
+    def training(self, *parameters: nn.Parameter) -> Iterator[None]:
+        """Within: in training mode. After: frozen, without adapters, and `parameters` of the model as they were.
+
+        Frozen dropout stays on in training, as in the peer.
+        """
+        before = [p.detach().clone() for p in parameters]
+        try:
+            self.model.train()
+            yield
+        finally:
+            for parameter, value in zip(parameters, before, strict=True):
+                parameter.data.copy_(value)
+                parameter.requires_grad_(False)
+                parameter.grad = None
+            self.clear()
+
+    def clear(self) -> None:
+        """No adapters, evaluation mode."""
+        self.adapters.activate()
+        self.adapters.adapters.clear()
+        self.adapters.skip_layers = frozenset()
+        self.model.eval()
+
+    def masked_lm_logits(self, states_MD: Tensor) -> Tensor:
+        """Logits over the vocabulary at the given positions only, (M, D) to (M, V)."""
+        return self.lm_head(states_MD, self.adapters.unembed)
+
+
+def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:
+    """The untouched transformers model in fp32, frozen, with hooks. Raises InputError in one line."""
+    if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    try:
+        config = AutoConfig.from_pretrained(ref.path, revision=ref.revision)
+        family_of(config.model_type, ref.name)
+        options = {"revision": ref.revision, "dtype": torch.float32, "output_loading_info": True}
+        model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
+        if config.model_type == "deberta-v2" and any("lm_predictions" in k for k in info["unexpected_keys"]):
+            config.legacy = False
+            model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"model '{ref.name}': cannot be loaded: {_first_line(error)}") from None
+    prefix = model.base_model_prefix + "."
+    missing = [k for k in info["missing_keys"] if k.startswith(prefix)]
+    if missing:
+        raise InputError(f"model '{ref.name}': its weights lack {len(missing)} tensors of the encoder, e.g. {missing[0]}")
+    head_is_there = not any("dense" in k or "transform" in k for k in info["missing_keys"])
+    return Encoder(model, ref, device, head_is_there)
+
+
+def _quietly(load: Any) -> Any:
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return load()
+    finally:
+        logging.set_verbosity(level)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+

@@ -1,0 +1,71 @@
+"""Which encoder: a name that a person writes, resolved to something that can be loaded and a digest that names it.
+
+No torch, no transformers: a plan needs only this.
+"""
+
+from pathlib import Path
+
+from madx.config import Frozen, InputError, file_digest
+
+BUNDLED = Path(__file__).parent / "mini"
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+# Hub ids are known by many short names; these are the ones that `madx models` lists.
+KNOWN = {
+    "mini": "bundled: ModernBERT's shape, 24 languages, made for first steps, tests and benchmarks",
+    "FacebookAI/xlm-roberta-base": "XLM-R, 100 languages, 12 layers x 768",
+    "FacebookAI/xlm-roberta-large": "XLM-R, 100 languages, 24 layers x 1024",
+    "google-bert/bert-base-multilingual-cased": "mBERT, 104 languages, 12 layers x 768",
+    "distilbert/distilbert-base-multilingual-cased": "distilled mBERT, 6 layers x 768",
+    "microsoft/mdeberta-v3-base": "mDeBERTa, 100 languages, 12 layers x 768",
+    "jhu-clsp/mmBERT-small": "mmBERT, 1,833 languages, 22 layers x 384",
+    "jhu-clsp/mmBERT-base": "mmBERT, 1,833 languages, 22 layers x 768",
+    "EuroBERT/EuroBERT-210m": "EuroBERT, 15 languages, 12 layers x 768",
+}
+
+
+class EncoderRef(Frozen):
+    """A resolved encoder. The digest, of the weights or of the Hub's commit, names what is computed with it."""
+
+    name: str
+    digest: str
+    revision: str | None = None
+    folder: str | None = None  # where it lies, if it is local
+
+    @property
+    def path(self) -> str:
+        return self.folder or self.name
+
+    def identity(self) -> dict[str, str]:
+        """What a step's name depends on: not where the folder lies."""
+        return {"digest": self.digest}
+
+
+def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
+    """`mini`, a local directory, or a Hub id at a revision. Raises InputError where there are no weights."""
+    folder = BUNDLED if name == "mini" else Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise InputError(f"model '{name}': {folder} has no config.json")
+        weights = [folder / file for file in WEIGHTS if (folder / file).exists()]
+        if not weights:
+            raise InputError(f"model '{name}': {folder} has no weights ({', '.join(WEIGHTS)})")
+        return EncoderRef(name=name, digest="sha256:" + file_digest(weights[0]), folder=str(folder))
+    if name.startswith((".", "/", "~")):
+        raise InputError(f"model '{name}': no such directory")
+    return EncoderRef(name=name, digest="commit:" + _hub_commit(name, revision), revision=revision)
+
+
+def _hub_commit(name: str, revision: str | None) -> str:
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        return HfApi().model_info(name, revision=revision).sha or ""
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise InputError(f"model '{name}': {str(error).strip().splitlines()[0]}") from None
+    except Exception as error:  # no network: what is in the cache will do
+        cached = try_to_load_from_cache(name, "config.json", revision=revision)
+        if isinstance(cached, str):
+            return Path(cached).parent.name
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"model '{name}': not a directory, and the Hub can't be asked: {reason}") from None

@@ -1,0 +1,96 @@
+"""Where adapters attach: two shapes of hook, and nothing of a model's forward is copied.
+
+Post-norm (BERT, RoBERTa, XLM-R, DistilBERT, DeBERTa):  y = LN(x0 + r), replaced as a whole.
+Pre-norm (ModernBERT, EuroBERT):                         stream += x0,  x0 replaced.
+With no adapter active at a site the hooks return nothing and the model is bitwise the base.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from madx.adapters.bank import AdapterBank
+from madx.adapters.setup import stack_output
+from madx.adapters.spec import Place
+
+
+def _first(value: Any) -> Tensor:
+    return value[0] if isinstance(value, tuple) else value
+
+
+class PostNorm:
+    """`added` gives x0; argument `position` of `residual`'s call is r; `norm` is the sub-layer's LayerNorm."""
+
+    def __init__(
+        self, layer: int, place: Place, *, added: nn.Module, residual: nn.Module, position: int, norm: nn.Module
+    ) -> None:
+        self.layer, self.place = layer, place
+        self.added, self.residual, self.position, self.norm = added, residual, position, norm
+
+    def attach(self, bank: AdapterBank) -> None:
+        caught: dict[str, Tensor] = {}
+
+        def catch_residual(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if bank.at(self.layer, self.place):
+                values = [*args, *kwargs.values()]
+                caught["r"] = values[self.position]
+
+        def catch_added(_: nn.Module, args: Any, output: Any) -> None:
+            if bank.at(self.layer, self.place):
+                caught["x0"] = _first(output)
+
+        def replace(norm: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+            bottlenecks = bank.at(self.layer, self.place)
+            if not bottlenecks:
+                return None
+            x0, r = caught.pop("x0"), caught.pop("r")
+            return stack_output(bottlenecks, x0, r, norm.forward, base=output)
+
+        self.residual.register_forward_pre_hook(catch_residual, with_kwargs=True)
+        self.added.register_forward_hook(catch_added)
+        self.norm.register_forward_hook(replace)
+
+
+class PreNorm:
+    """`inside` is the sub-layer, whose input (normed) is r; `added`, its last module, gives x0.
+
+    At the attention site a seq adapter with original_ln_before uses `norm`, the layer's own next norm. (The peer uses
+    the last layer's in every layer, a late-binding closure.)
+    """
+
+    def __init__(
+        self, layer: int, place: Place, *, inside: nn.Module, added: nn.Module, norm: nn.Module | None = None
+    ) -> None:
+        self.layer, self.place = layer, place
+        self.inside, self.added, self.norm = inside, added, norm
+
+    def attach(self, bank: AdapterBank) -> None:
+        caught: dict[str, Tensor] = {}
+
+        def catch_residual(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if bank.at(self.layer, self.place):
+                caught["r"] = args[0] if args else kwargs["hidden_states"]
+
+        def replace(_: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+            bottlenecks = bank.at(self.layer, self.place)
+            if not bottlenecks:
+                return None
+            r = caught.pop("r")
+            if self.norm is None:
+                return stack_output(bottlenecks, output, r, None)
+            return self._attention_output(bottlenecks, output, r)
+
+        self.inside.register_forward_pre_hook(catch_residual, with_kwargs=True)
+        self.added.register_forward_hook(replace)
+
+    def _attention_output(self, bottlenecks: list[Any], x0: Tensor, r: Tensor) -> Tensor:
+        if any(b.spec.original_ln_before and not b.spec.parallel for b in bottlenecks):
+            assert self.norm is not None
+            h = x0
+            for bottleneck in bottlenecks:
+                h = bottleneck(self.norm.forward(h + r), h)
+            return h
+        return stack_output(bottlenecks, x0, r, None)
+
+
+Site = PostNorm | PreNorm

@@ -1,0 +1,245 @@
+"""Recipe to plan: the steps, in an order in which each stands on those before it, and the cells they fill."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from madx.catalog.find import Catalogue
+from madx.catalog.language import Language, TextSource
+from madx.catalog.task import TaskSpec
+from madx.config import InputError, file_digest
+from madx.corpora.documents import files_of, find_file
+from madx.corpora.prepare import Corpus
+from madx.encoders.reference import EncoderRef, resolve_encoder
+from madx.methods.full import Full
+from madx.methods.grid import GRID, Row
+from madx.methods.task_adapter import TaskAdapter
+from madx.pipeline.recipe import Recipe
+from madx.stages import Evaluation, ImportedAdapter, LanguageStage, TaskStage
+from madx.stages.session import Step, step_name
+from madx.stages.text import TextStage
+from madx.tasks.data import LabelledData, Split, labelled_data
+from madx.training.fit import Schedule
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score to be: what the evaluation step says is a value for (task, method, source, target, seed)."""
+
+    task: str
+    method: str
+    target: str
+    seed: int
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Plan:
+    recipe: Recipe
+    encoder: EncoderRef
+    steps: tuple[tuple[str, Step], ...]  # name, step
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...]
+
+
+def text_sources(language: Language, data: Path | None, own: tuple[str, ...], beside: Path | None) -> list[TextSource]:
+    """Where a language's text is: a recipe's own files; else the catalogue's files; else its first Hub corpus."""
+    if own:
+        found = []
+        for name in own:
+            path = beside / name if beside and (beside / name).exists() else find_file(name, data)
+            found.append(TextSource(file=str(path.resolve())))
+        return found
+    files = []
+    for source in language.text:
+        if source.file is not None:
+            try:
+                find_file(source.file, data)
+            except InputError:
+                continue
+            files.append(source)
+    if files:
+        return files
+    hub = [source for source in language.text if source.hub]
+    return hub[:1]
+
+
+class Planner:
+    """Builds the steps of a recipe; the same value is built once."""
+
+    def __init__(self, recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path | None = None) -> None:
+        self.recipe, self.catalogue, self.data, self.beside = recipe, catalogue, data, beside
+        self.encoder = resolve_encoder(recipe.model, recipe.revision)
+        self.notes: list[str] = []
+        self._digests: dict[Path, str] = {}
+        self._languages: dict[tuple[str, bool], LanguageStage | ImportedAdapter] = {}
+        self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
+        self._own_text = {self.language(k).code: v for k, v in recipe.text.items()}
+
+    def language(self, name: str) -> Language:
+        return self.catalogue.language(name)
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = file_digest(path)
+        return self._digests[path]
+
+    def sources(self, code: str) -> list[TextSource]:
+        return text_sources(self.language(code), self.data, self._own_text.get(code, ()), self.beside)
+
+    def text(self, code: str) -> TextStage:
+        language, settings = self.language(code), self.recipe.language_adapter
+        sources = self.sources(code)
+        if not sources:
+            hint = "" if self.data else "; was --data DIR forgotten?"
+            raise InputError(
+                f"'{code}' ({language.name}) has no text in the catalogue{hint} Give it some: [text] {code} = \"FILE\""
+            )
+        digests = []
+        for source in sources:
+            if source.file is None:
+                digests.append(f"{source.hub}/{source.config}@{source.revision}")
+                continue
+            lines = f":{source.lines[0]}-{source.lines[1]}" if source.lines else ""
+            digests += [self._digest(p) + lines for p in files_of(find_file(source.file, self.data))]
+        needed = settings.steps * settings.batch_tokens
+        return TextStage(
+            encoder=self.encoder,
+            corpus=Corpus(
+                language=code,
+                has_spaces=language.has_spaces,
+                sources=tuple(sources),
+                digests=tuple(digests),
+                tokenizer=self.encoder.digest,
+                block_size=settings.max_length,
+                # rounded up, so that a few steps more don't mean another text
+                max_tokens=1 << max(20, needed.bit_length()),
+            ),
+        )
+
+    def language_stage(self, code: str, full: bool = False) -> LanguageStage | ImportedAdapter:
+        if (code, full) not in self._languages:
+            self._languages[code, full] = self._new_language_stage(code, full)
+        return self._languages[code, full]
+
+    def _new_language_stage(self, code: str, full: bool) -> LanguageStage | ImportedAdapter:
+        settings = self.recipe.language_adapter
+        if code in self._imported and not full:
+            folder = Path(self._imported[code])
+            if self.beside and not folder.exists():
+                folder = self.beside / folder
+            if not folder.is_dir():
+                raise InputError(f"language_adapters.{code}: {self._imported[code]}: no such directory")
+            digests = tuple(self._digest(p) for p in sorted(folder.glob("*adapter*")))
+            return ImportedAdapter(encoder=self.encoder, language=code, folder=str(folder), digests=digests)
+        return LanguageStage(
+            encoder=self.encoder,
+            text=self.text(code),
+            adapter=None if full else settings.spec,
+            schedule=Schedule(
+                steps=settings.steps,
+                learning_rate=self.recipe.full.mlm_learning_rate if full else settings.learning_rate,
+                warm_up=settings.warm_up,
+            ),
+            batch_tokens=settings.batch_tokens,
+            seed=settings.seed,
+        )
+
+    def labelled(self, task: TaskSpec, code: str, split: Split) -> LabelledData | None:
+        return labelled_data(task, code, split, self.data, self.language(code).has_spaces)
+
+    def task_stage(self, task: TaskSpec, row: Row, target: str, targets: list[str], seed: int) -> TaskStage:
+        settings = self.recipe.task_adapter
+        sources = [self.language(name).code for name in self.recipe.source]
+        train = [self.labelled(task, code, "train") for code in sources]
+        for code, data in zip(sources, train, strict=True):
+            if data is None:
+                raise InputError(f"task '{task.name}' has no training data for the source language '{code}'")
+        dev = [self.labelled(task, code, "dev") for code in sources]
+        below = {"source": sources, "source and targets": [*sources, *targets], "none": []}[row.below]
+        full = row.trains == "full"
+        start = self.language_stage(target, full=True) if row.target_mlm_first else None
+        assert not isinstance(start, ImportedAdapter)
+        return TaskStage(
+            encoder=self.encoder,
+            train=tuple(d for d in train if d),
+            dev=tuple(d for d in dev if d),
+            method=Full() if full else TaskAdapter(spec=settings.spec),
+            below=tuple(self.language_stage(code) for code in dict.fromkeys(below)),
+            cycle=row.below == "source and targets",
+            start=start,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=self.recipe.full.learning_rate if full else settings.learning_rate,
+            warm_up=settings.warm_up,
+            max_length=settings.max_length,
+            checkpoint=settings.checkpoint,
+            seed=seed,
+        )
+
+    def targets_of(self, task: TaskSpec) -> list[str]:
+        """The recipe's targets; "all": every language with a test set, and with text where a method needs it."""
+        sources = {self.language(name).code for name in self.recipe.source}
+        if self.recipe.targets != "all":
+            codes = [self.language(name).code for name in self.recipe.targets]
+            for code in codes:
+                if self.labelled(task, code, "test") is None:
+                    raise InputError(f"task '{task.name}' has no test set for target '{code}' ({self.language(code).name})")
+            return [code for code in dict.fromkeys(codes) if code not in sources]
+        needs_text = any(GRID[m].evaluated_with == "target" or GRID[m].target_mlm_first for m in self.recipe.methods)
+        codes = [code for code in task.test_languages() if code not in sources]
+        without = [code for code in codes if needs_text and not self.sources(code) and code not in self._imported]
+        if without:
+            self.notes.append(f"{task.name}: no text for {', '.join(without)}; left out")
+        return [code for code in codes if code not in without]
+
+    def plan(self) -> Plan:
+        cells = [cell for name in self.recipe.tasks for cell in self._cells(self.catalogue.task(name))]
+        steps: dict[str, Step] = {}
+
+        def add(step: Step) -> None:
+            steps.setdefault(step_name(step), step)
+
+        tasks = list({step_name(c.evaluation.task): c.evaluation.task for c in cells}.values())
+        swapped = [c.evaluation.language for c in cells if c.evaluation.language is not None]
+        languages = [a for task in tasks for a in (*task.below, *([task.start] if task.start else []))] + swapped
+        for adapter in languages:  # every text first: bad input is found before any training
+            if isinstance(adapter, LanguageStage):
+                add(adapter.text)
+        for step in (*languages, *tasks, *(c.evaluation for c in cells)):
+            add(step)
+        return Plan(self.recipe, self.encoder, tuple(steps.items()), tuple(cells), tuple(self.notes))
+
+    def _cells(self, task: TaskSpec) -> list[Cell]:
+        sources = [self.language(name).code for name in self.recipe.source]
+        targets = self.targets_of(task)
+        tested_sources = [code for code in sources if self.labelled(task, code, "test") is not None]
+        cells = []
+        for method in self.recipe.methods:
+            row, limit = GRID[method], self.recipe.limit.get(method)
+            seeds = limit.seeds if limit and limit.seeds else self.recipe.seeds
+            wanted = {self.language(t).code for t in limit.targets} if limit and limit.targets else set(targets)
+            for seed in seeds:
+                for target in [*targets, *([] if row.target_mlm_first else tested_sources)]:
+                    if target in targets and target not in wanted:
+                        continue
+                    stage = self.task_stage(task, row, target, targets, seed)
+                    code = {"target": target, "source": sources[0], "none": None}[row.evaluated_with]
+                    test = self.labelled(task, target, "test")
+                    assert test is not None
+                    evaluation = Evaluation(
+                        task=stage, language=self.language_stage(code) if code else None, test=test
+                    )
+                    cells.append(Cell(task.name, method, target, seed, evaluation))
+        return cells
+
+
+def check_labels(plan: Plan) -> None:
+    """Read every labelled file once, before any training. Raises InputError with file:line."""
+    seen: set[str] = set()
+    for cell in plan.cells:
+        stage = cell.evaluation.task
+        for data in (*stage.train, *stage.dev, cell.evaluation.test):
+            key = "|".join((data.task.name, data.split, *data.files, str(data.hub)))
+            if key not in seen:
+                seen.add(key)
+                data.load()

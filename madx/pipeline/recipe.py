@@ -1,0 +1,141 @@
+"""A recipe: an experiment in one TOML file. Unknown keys are errors; what is left out is MAD-X's own choice."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import Field, field_validator, model_validator
+
+from madx.adapters.spec import BottleneckSpec, InvertibleSpec
+from madx.config import Frozen, InputError, nearest, read_toml, validate
+from madx.methods.grid import GRID
+
+
+class LanguageAdapterSettings(Frozen):
+    """Stage one. Defaults: Pfeiffer et al. 2020, section 4."""
+
+    reduction_factor: float = Field(2.0, gt=0)
+    invertible: Literal["nice", "glow", False] = "nice"
+    non_linearity: str = "relu"
+    leave_out: tuple[int, ...] = ()
+    steps: int = Field(100_000, ge=1)
+    batch_tokens: int = Field(16_384, ge=64)
+    learning_rate: float = Field(1e-4, gt=0)
+    warm_up: float = Field(0.05, ge=0, lt=1)
+    max_length: int = Field(256, ge=16)
+    seed: int = 1
+
+    @property
+    def spec(self) -> BottleneckSpec:
+        return BottleneckSpec(
+            reduction_factor=self.reduction_factor,
+            non_linearity=self.non_linearity,
+            leave_out=self.leave_out,
+            invertible=InvertibleSpec(kind=self.invertible) if self.invertible else None,
+        )
+
+
+class TaskAdapterSettings(Frozen):
+    """Stage two. Defaults: Pfeiffer et al. 2020, section 4."""
+
+    reduction_factor: float = Field(16.0, gt=0)
+    non_linearity: str = "relu"
+    leave_out: tuple[int, ...] = ()
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    warm_up: float = Field(0.05, ge=0, lt=1)
+    max_length: int = Field(256, ge=16)
+    checkpoint: Literal["best", "last"] = "best"  # by the source language's dev set
+
+    @property
+    def spec(self) -> BottleneckSpec:
+        return BottleneckSpec(
+            reduction_factor=self.reduction_factor, non_linearity=self.non_linearity, leave_out=self.leave_out
+        )
+
+
+class FullSettings(Frozen):
+    """The controls that train every weight; epochs and batch size are the task adapter's."""
+
+    learning_rate: float = Field(2e-5, gt=0)
+    mlm_learning_rate: float = Field(5e-5, gt=0)
+
+
+class EvaluationSettings(Frozen):
+    bootstrap: int = Field(1000, ge=0, le=100_000)
+
+
+class Limit(Frozen):
+    """Holds a dear method to fewer seeds or targets."""
+
+    seeds: tuple[int, ...] | None = None
+    targets: tuple[str, ...] | None = None
+
+
+class Recipe(Frozen):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    model: str = "mini"
+    revision: str | None = None
+    tasks: tuple[str, ...] = Field(min_length=1)
+    source: tuple[str, ...] = ("eng",)
+    targets: tuple[str, ...] | Literal["all"]
+    methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")
+    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
+    language_adapters: dict[str, str] = {}  # ready-made ones: language = directory
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    language_adapter: LanguageAdapterSettings = LanguageAdapterSettings()
+    task_adapter: TaskAdapterSettings = TaskAdapterSettings()
+    full: FullSettings = FullSettings()
+    limit: dict[str, Limit] = {}
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        for method in methods:
+            if method not in GRID:
+                raise ValueError(f"unknown method '{method}'{nearest(method, list(GRID))}")
+        return methods
+
+    @model_validator(mode="after")
+    def _limits_are_of_methods(self) -> "Recipe":
+        for method in self.limit:
+            if method not in self.methods:
+                raise ValueError(f"limit.{method}: the recipe has no such method")
+        return self
+
+    def toml(self) -> str:
+        plain: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        return tomli_w.dumps(plain)
+
+
+def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """A recipe file with `key=value` overrides (TOML values, dotted keys). Raises InputError."""
+    return recipe_from(read_toml(path), str(path), overrides or [])
+
+
+def recipe_from(data: dict[str, Any], where: str, overrides: list[str]) -> Recipe:
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise InputError(f"--set {override}: write key=value")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value  # a bare word is a text
+        table = data
+        *parents, last = key.strip().split(".")
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise InputError(f"--set {override}: '{parent}' is no table")
+        table[last] = parsed
+    for key in ("source",):
+        if isinstance(data.get(key), str):
+            data[key] = [data[key]]
+    if isinstance(data.get("text"), dict):
+        data["text"] = {code: [v] if isinstance(v, str) else v for code, v in data["text"].items()}
+    return validate(Recipe, data, where)

@@ -1,0 +1,191 @@
+"""Run a plan on a store, and write the run's folder. Nothing finished is done twice; nothing finished is lost."""
+
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from madx.config import RunError
+from madx.device import peak_memory
+from madx.pipeline.plan import Plan
+from madx.scores.bootstrap import interval
+from madx.scores.score import Score, write_scores
+from madx.stages.evaluate import PREDICTIONS, count, read_predictions
+from madx.stages.session import Session, Step, step_name
+from madx.store import read_json, write_bytes, write_json, write_text
+from madx.tasks.metrics import metrics_of
+
+
+class Progress(NamedTuple):
+    """A step begins, ends, is reused or is waited for."""
+
+    what: str  # "start" | "done" | "reused" | "waiting"
+    number: int
+    total: int
+    name: str
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+
+def run_plan(plan: Plan, session: Session, tell: Callable[[Progress], None]) -> None:
+    """Every step that isn't finished, in order."""
+    total = len(plan.steps)
+    for number, (name, step) in enumerate(plan.steps, 1):
+        if session.store.is_done(name):
+            tell(Progress("reused", number, total, name))
+            continue
+        with session.store.claim(name, lambda: tell(Progress("waiting", number, total, name))) as folder:  # noqa: B023
+            if folder is None:  # another process has just made it
+                tell(Progress("reused", number, total, name))
+                continue
+            tell(Progress("start", number, total, name))
+            result, seconds = _run_step(step, folder, session)
+            session.store.finish(name, {"seconds": seconds, "result": result, "memory_mb": _memory(session)})
+            tell(Progress("done", number, total, name, seconds, tuple(result.get("warnings", ()))))
+
+
+def _run_step(step: Step, folder: Path, session: Session) -> tuple[dict[str, Any], float]:
+    began = time.perf_counter()
+    try:
+        result = step.run(folder, session)
+    except OSError as error:
+        raise RunError(f"{folder}: {error.strerror or error}") from error
+    # a resumed step has trained for longer than this process has
+    return result, round(max(time.perf_counter() - began, result.get("training_seconds", 0.0)), 2)
+
+
+def _memory(session: Session) -> int:
+    return peak_memory(session.device) >> 20
+
+
+def estimate(plan: Plan, session: Session) -> dict[str, float | None]:
+    """Seconds that each step to do will take, by what steps of its kind took before in this store; None: unknown."""
+    rates: dict[str, list[float]] = {}
+    for name in (p.name for p in session.store.root.glob("*-*") if (p / "done.json").exists()):
+        rates.setdefault(name.split("-")[0], []).append(session.store.result(name)["seconds"])
+    means = {stage: sum(seconds) / len(seconds) for stage, seconds in rates.items()}
+    return {name: means.get(step.stage) for name, step in plan.steps if not session.store.is_done(name)}
+
+
+# ------------------------------------------------------------------------------------------- the run's folder
+
+
+def write_run(plan: Plan, session: Session, folder: Path, seconds: float) -> list[Score]:
+    """recipe.toml, predictions/, run.json and scores.csv of a finished plan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "recipe.toml", plan.recipe.toml())
+    sources = "+".join(data.language for data in plan.cells[0].evaluation.task.train)
+    tasks: dict[str, Any] = {}
+    cells = []
+    for cell in plan.cells:
+        evaluation = cell.evaluation
+        task = evaluation.test.task
+        about = tasks.setdefault(
+            task.name, {"kind": task.kind, "metric": task.metric, "labels": list(task.labels), "unspaced": []}
+        )
+        if not evaluation.test.has_spaces and cell.target not in about["unspaced"]:
+            about["unspaced"].append(cell.target)
+        path = folder / "predictions" / task.name / cell.method / f"{cell.target}.seed{cell.seed}.jsonl.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, (session.folder(evaluation) / PREDICTIONS).read_bytes())
+        upstream = _upstream(evaluation)
+        cells.append(
+            {
+                "file": str(path.relative_to(folder)),
+                "task": task.name, "method": cell.method, "target": cell.target, "seed": cell.seed,
+                "seconds": round(sum(session.store.result(name)["seconds"] for name in upstream), 2),
+                "adapters": [n for n in upstream if not n.startswith(("text-", "evaluation-"))],
+            }  # fmt: skip
+        )
+    adapters = sorted({name for cell in cells for name in cell["adapters"]})
+    _link_adapters(folder / "adapters", adapters, session)
+    steps = {name: session.store.result(name) for name, _ in plan.steps}
+    write_json(
+        folder / "run.json",
+        {
+            "name": plan.recipe.name,
+            "model": {"name": plan.encoder.name, "digest": plan.encoder.digest},
+            "source": sources,
+            "bootstrap": plan.recipe.evaluation.bootstrap,
+            "tasks": tasks,
+            "cells": cells,
+            "host": {
+                "machine": platform.machine(), "system": platform.system(), "python": platform.python_version(),
+                "device": str(session.device),
+            },
+            "versions": {n: version(n) for n in ("madx-adapters", "torch", "transformers", "seqeval", "numpy")},
+            "seconds_this_time": round(seconds, 2),
+            "steps": {
+                name: {"seconds": done["seconds"], "memory_mb": done["memory_mb"], **_facts(done["result"])}
+                for name, done in steps.items()
+            },
+            "inputs": _inputs(plan),
+        },
+    )  # fmt: skip
+    return score_run(folder)
+
+
+def score_run(folder: Path) -> list[Score]:
+    """scores.csv from predictions/ and run.json alone."""
+    run = read_json(folder / "run.json")
+    scores = []
+    for cell in run["cells"]:
+        about = run["tasks"][cell["task"]]
+        gold, predicted = read_predictions(folder / cell["file"])
+        metrics = metrics_of(about["kind"], about["metric"], about["labels"], cell["target"] not in about["unspaced"])
+        for number, metric in enumerate(metrics):
+            value, low, high = interval(count(metric, gold, predicted), metric.value, run["bootstrap"])
+            scores.append(
+                Score(
+                    model=run["model"]["name"], task=cell["task"], metric=metric.name, method=cell["method"],
+                    source=run["source"], target=cell["target"], seed=cell["seed"], value=value, ci_low=low,
+                    ci_high=high, n=len(gold), steps_seconds=cell["seconds"], adapter_ids="+".join(cell["adapters"]),
+                    primary=number == 0,
+                )  # fmt: skip
+            )
+    write_scores(folder / "scores.csv", scores)
+    return scores
+
+
+def _upstream(step: Any) -> list[str]:
+    """Names of a step and of all that it stands on."""
+    names: dict[str, None] = {}
+
+    def visit(value: Any) -> None:
+        for part in (getattr(value, "text", None), getattr(value, "start", None), getattr(value, "task", None)):
+            if hasattr(part, "stage"):
+                visit(part)
+        for part in (*getattr(value, "below", ()), getattr(value, "language", None)):
+            if hasattr(part, "stage"):
+                visit(part)
+        names[step_name(value)] = None
+
+    visit(step)
+    return list(names)
+
+
+def _link_adapters(folder: Path, names: list[str], session: Session) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        link = folder / name
+        if not link.is_symlink() and not link.exists():
+            link.symlink_to(session.store.folder(name).resolve())
+
+
+def _facts(result: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in result.items() if k not in ("evaluations",) and v not in ([], {}, None)}
+
+
+def _inputs(plan: Plan) -> dict[str, list[str]]:
+    inputs: dict[str, list[str]] = {}
+    for _, step in plan.steps:
+        corpus = getattr(step, "corpus", None)
+        if corpus is not None:
+            inputs[f"text/{corpus.language}"] = list(corpus.digests)
+    for cell in plan.cells:
+        stage = cell.evaluation.task
+        for data in (*stage.train, *stage.dev, cell.evaluation.test):
+            inputs[f"{data.task.name}/{data.language}/{data.split}"] = list(data.digests)
+    return inputs

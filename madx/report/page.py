@@ -1,0 +1,76 @@
+"""The report of a run: report.md, tables/, plots/ and one self-contained page."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from madx.report.charts import heat_map
+from madx.report.tables import adapter_rows, latex, markdown, score_table
+from madx.scores.matrix import Matrix
+from madx.scores.score import Score
+from madx.store import read_json, write_text
+
+PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{{ name }} – madx</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .7rem; text-align: right }
+th:first-child, td:first-child { text-align: left } thead { border-bottom: 2px solid #222 }
+tbody tr:nth-child(even) { background: #f4f4f4 } tbody tr:last-child.mean { border-top: 1px solid #222 }
+.wide { overflow-x: auto } footer { color: #666; margin-top: 3rem }
+</style></head><body>
+<h1>{{ name }}</h1>
+<p>Zero-shot transfer from <b>{{ source }}</b> on <b>{{ model }}</b>. Scores in percent: mean over seeds {{ seeds }}
+± standard deviation over seeds (with one seed: half the 95 % bootstrap interval). The source language is not part of
+the means.</p>
+{% for task in tasks %}
+<h2>{{ task.name }} <small>({{ task.metric }})</small></h2>
+<div class="wide">{{ task.chart | safe }}</div>
+<div class="wide"><table><thead><tr><th>target</th>{% for m in task.table.columns %}<th>{{ m }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in task.table.itertuples() %}
+<tr{% if loop.last %} class="mean"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+{% endfor %}
+{% if adapters %}
+<h2>Language adapters</h2>
+<p>Masked-LM loss (nats) on held-out text, before and after stage one.</p>
+<table><thead><tr><th>language</th><th>before</th><th>after</th><th>tokens</th><th>seconds</th></tr></thead><tbody>
+{% for a in adapters %}
+<tr><td>{{ a.language }}</td><td>{{ "%.2f" | format(a.before) }}</td><td>{{ "%.2f" | format(a.after) }}</td><td>{{ "{:,}".format(a.tokens) }}</td><td>{{ "%.0f" | format(a.seconds) }}</td></tr>
+{% endfor %}
+</tbody></table>
+{% endif %}
+<footer>madx {{ version }}, {{ host }}. Rebuild with <code>madx report</code> from scores.csv and predictions/.</footer>
+</body></html>
+""")
+
+
+def write_report(folder: Path, scores: list[Score]) -> Path:
+    """All forms of the report, from the scores and run.json; returns the page's path."""
+    run: dict[str, Any] = read_json(folder / "run.json")
+    for sub in ("tables", "plots"):
+        (folder / sub).mkdir(exist_ok=True)
+    tasks = []
+    text = [f"# {run['name']}\n\nZero-shot transfer from {run['source']} on {run['model']['name']}, in percent.\n"]
+    for name in run["tasks"]:
+        matrix = Matrix(scores, name)
+        table, chart = score_table(matrix), heat_map(matrix)
+        tasks.append({"name": name, "metric": matrix.metric, "table": table, "chart": chart})
+        text.append(f"\n## {name} ({matrix.metric})\n\n{markdown(table)}")
+        write_text(folder / "tables" / f"{name}.tex", latex(table))
+        write_text(folder / "plots" / f"{name}.svg", chart)
+    adapters = adapter_rows(run)
+    if adapters:
+        text.append("\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n| language | before | after |\n|---|--:|--:|\n")
+        text += [f"| {a['language']} | {a['before']:.2f} | {a['after']:.2f} |\n" for a in adapters]
+    write_text(folder / "report.md", "".join(text))
+    page = PAGE.render(
+        name=run["name"], source=run["source"], model=run["model"]["name"], tasks=tasks, adapters=adapters,
+        seeds=", ".join(str(s) for s in sorted({s.seed for s in scores})),
+        version=run["versions"]["madx-adapters"], host=f"Python {run['host']['python']} on {run['host']['machine']}",
+    )  # fmt: skip
+    write_text(folder / "report.html", page)
+    return folder / "report.html"

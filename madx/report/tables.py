@@ -1,0 +1,62 @@
+"""Scores as tables: for the terminal, Markdown and LaTeX. One source for all of them."""
+
+import math
+
+import pandas as pd
+
+from madx.scores.matrix import Matrix
+
+
+def _cell(value: float, spread: float, half: float) -> str:
+    if math.isnan(value):
+        return ""
+    error = spread if not math.isnan(spread) else half
+    return f"{value:.1f} ±{error:.1f}"
+
+
+def score_table(matrix: Matrix) -> pd.DataFrame:
+    """A row per target, a column per method: mean over seeds ± standard deviation (one seed: ± half the interval)."""
+    values, spread, half = matrix.table(), matrix.spread(), matrix.intervals()
+    table = pd.DataFrame(
+        {
+            method: [_cell(values.at[t, method], spread.at[t, method], half.at[t, method]) for t in values.index]
+            for method in matrix.methods
+        },
+        index=[f"{t} (source)" if t in matrix.sources else t for t in values.index],
+    )
+    means = matrix.means()
+    table.loc["mean of targets"] = [f"{means[m]:.1f}" if not math.isnan(means[m]) else "" for m in matrix.methods]
+    return table
+
+
+def markdown(table: pd.DataFrame) -> str:
+    header = "| target | " + " | ".join(table.columns) + " |"
+    rule = "|---|" + "--:|" * len(table.columns)
+    rows = [f"| {name} | " + " | ".join(row) + " |" for name, row in zip(table.index, table.values.tolist(), strict=True)]
+    return "\n".join([header, rule, *rows]) + "\n"
+
+
+def latex(table: pd.DataFrame) -> str:
+    def safe(text: str) -> str:
+        return text.replace("±", r"$\pm$").replace("_", r"\_")
+
+    lines = [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\toprule"]
+    lines.append(" & ".join(["target", *map(safe, table.columns)]) + r" \\ \midrule")
+    lines += [" & ".join([safe(n), *map(safe, r)]) + r" \\" for n, r in zip(table.index, table.values.tolist(), strict=True)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def adapter_rows(run: dict[str, object]) -> list[dict[str, object]]:
+    """What stage one did: a row per language adapter."""
+    steps: dict[str, dict[str, object]] = run["steps"]  # type: ignore[assignment]
+    return [
+        {
+            "language": name.removeprefix("language-").rsplit("-", 1)[0],
+            "before": facts["held_out_before"],
+            "after": facts["held_out_after"],
+            "tokens": facts["tokens"],
+            "seconds": facts["seconds"],
+        }
+        for name, facts in steps.items()
+        if name.startswith("language-") and "held_out_before" in facts
+    ]

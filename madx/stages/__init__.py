@@ -1,0 +1,10 @@
+"""The three arrows of MAD-X: language.py, task.py, evaluate.py. They read as the paper does."""
+
+from madx.stages.evaluate import Evaluation
+from madx.stages.language import ImportedAdapter, LanguageStage
+from madx.stages.task import TaskStage
+
+# an Evaluation names the two stages above it, which are defined with its help
+Evaluation.model_rebuild(
+    _types_namespace={"TaskStage": TaskStage, "LanguageStage": LanguageStage, "ImportedAdapter": ImportedAdapter}
+)

@@ -1,0 +1,207 @@
+"""Stage one: a language adapter, trained with masked language modelling on monolingual text.
+
+Pfeiffer et al. 2020 (MAD-X), section 3.1 and 3.3: bottleneck and invertible adapter; the encoder stays frozen.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from madx.adapters.spec import BottleneckSpec
+from madx.config import Frozen, InputError, RunError
+from madx.corpora.masking import Masked, mask_tokens
+from madx.corpora.packing import Blocks
+from madx.device import seed_of
+from madx.encoders.encoder import Encoder
+from madx.encoders.reference import EncoderRef
+from madx.formats.adapterhub import load_adapter, save_adapter
+from madx.methods.full import Full
+from madx.stages.session import Session
+from madx.stages.text import TextStage
+from madx.store import write_json
+from madx.training.fit import Micro, Schedule, fit
+
+
+class LanguageStage(Frozen):
+    stage: ClassVar[str] = "language"
+    version: int = 1
+    encoder: EncoderRef
+    text: TextStage
+    adapter: BottleneckSpec | None  # None: all weights of the encoder (the control `full-target-mlm`)
+    schedule: Schedule
+    batch_tokens: int
+    seed: int = 1
+
+    @property
+    def subject(self) -> str:
+        return self.text.subject
+
+    def run(self, folder: Path, session: Session) -> dict[str, Any]:
+        encoder = session.encoder(self.encoder)
+        if not encoder.lm_head_is_trained:
+            raise InputError(f"model '{self.encoder.name}' has no trained masked-LM head; stage one needs one")
+        with encoder.training(*encoder.lm_head.trainable(), *([] if self.adapter else encoder.base.parameters())):
+            parameters = self._attach(encoder)
+            corpus = self.text.corpus
+            blocks = Blocks(session.folder(self.text) / "train.bin", corpus.block_size)
+            held_out = Blocks(session.folder(self.text) / "held_out.bin", corpus.held_out_size)
+            steps = self.schedule.steps
+            result = fit(
+                parameters,
+                self.schedule,
+                batch=lambda step: self._batch(step, blocks, encoder, session),
+                summed_loss=lambda masked: masked_lm_loss(encoder, masked),
+                evaluate=lambda: held_out_loss(encoder, held_out, session.micro_tokens),
+                evaluate_at=sorted({0, *(steps * i // 4 for i in (1, 2, 3)), steps}),
+                folder=folder,
+                seed=self.seed,
+                device=session.device,
+                trackers=session.trackers,
+                watch=lambda done, total, numbers: session.watch(f"language adapter {self.subject}", done, total, numbers),
+            )
+            before, after = result["evaluations"][0], result["evaluations"][-1]
+            result["held_out_before"], result["held_out_after"] = before["held_out_loss"], after["held_out_loss"]
+            if not math.isfinite(result["held_out_after"]):
+                raise RunError(f"{self.subject}: the held-out loss is not finite; lower language_adapter.learning_rate")
+            if result["held_out_after"] >= result["held_out_before"]:
+                result["warnings"].append(
+                    f"{self.subject}: the adapter did not lower the held-out loss ({result['held_out_before']:.2f} to "
+                    f"{result['held_out_after']:.2f}); train longer or give it more text"
+                )
+            self._save(folder, encoder, session, result)
+        return result
+
+    def _attach(self, encoder: Encoder) -> dict[str, nn.Parameter]:
+        """The new language adapter, active, and the masked-LM head's dense and norm: what is trained."""
+        if self.adapter is None:
+            parameters = Full().prepare(encoder, "", self.seed)
+        else:
+            torch.manual_seed(seed_of("language adapter", self.subject, self.seed))
+            adapter = encoder.adapters.add(self.subject, self.adapter).to(encoder.device)
+            encoder.adapters.activate(self.subject)
+            parameters = {f"adapter.{name}": p for name, p in adapter.named_parameters()}
+        parameters.update({f"lm_head.{i}": p for i, p in enumerate(encoder.lm_head.trainable())})
+        for parameter in parameters.values():
+            parameter.requires_grad_(True)
+        return parameters
+
+    def _batch(self, step: int, blocks: Blocks, encoder: Encoder, session: Session) -> list[Micro]:
+        rows = max(1, self.batch_tokens // self.text.corpus.block_size)
+        ids = torch.from_numpy(blocks.batch(step, rows, self.seed))
+        masked = masked_for(encoder, ids, seed_of("mask", self.seed, step))
+        at_once = max(1, session.micro_tokens // ids.shape[1])
+        per_row = masked.chosen_BT.sum(1).tolist()
+        micros, start = [], 0
+        for row in range(0, rows, at_once):
+            targets = sum(per_row[row : row + at_once])
+            part = Masked(
+                masked.ids_BT[row : row + at_once],
+                masked.chosen_BT[row : row + at_once],
+                masked.targets_M[start : start + targets],
+            )
+            micros.append(Micro(part, targets, part.ids_BT.numel()))
+            start += targets
+        return micros
+
+    def _save(self, folder: Path, encoder: Encoder, session: Session, result: dict[str, Any]) -> None:
+        if self.adapter is None:
+            Full().save(folder, encoder, "")
+            return
+        save_adapter(folder, encoder, self.subject)
+        head = {str(i): p.detach().cpu() for i, p in enumerate(encoder.lm_head.trainable())}
+        if head:
+            save_file(head, folder / "lm_head.safetensors")
+        write_json(folder / "madx.json", self._about(session, result))
+
+    def _about(self, session: Session, result: dict[str, Any]) -> dict[str, Any]:
+        from importlib.metadata import version
+
+        corpus = self.text.corpus
+        return {
+            "kind": "language adapter",
+            "language": self.subject,
+            "base_model": {"name": self.encoder.name, "digest": self.encoder.digest, "revision": self.encoder.revision},
+            "corpus": {
+                "sources": [s.model_dump(exclude_none=True) for s in corpus.sources],
+                "digests": list(corpus.digests),
+                **session.result(self.text)["result"],
+            },
+            "hyper_parameters": {
+                "adapter": self.adapter.model_dump() if self.adapter else None,
+                **self.schedule.model_dump(),
+                "batch_tokens": self.batch_tokens,
+                "block_size": corpus.block_size,
+                "seed": self.seed,
+            },
+            "held_out_loss": {"before": result["held_out_before"], "after": result["held_out_after"]},
+            "versions": {name: version(name) for name in ("madx-adapters", "torch", "transformers")},
+        }
+
+    def attach(self, encoder: Encoder, session: Session) -> str:
+        """Put the trained adapter into the encoder's bank, frozen; its name."""
+        load_adapter(session.folder(self), encoder, load_as=self.subject)
+        return self.subject
+
+
+class ImportedAdapter(Frozen):
+    """A language adapter that somebody else trained: in stage one's place."""
+
+    stage: ClassVar[str] = "imported"
+    encoder: EncoderRef
+    language: str
+    folder: str
+    digests: tuple[str, ...]
+
+    def identity(self) -> dict[str, Any]:
+        return {"encoder": self.encoder.identity(), "language": self.language, "digests": list(self.digests)}
+
+    @property
+    def subject(self) -> str:
+        return self.language
+
+    def run(self, folder: Path, session: Session) -> dict[str, Any]:
+        encoder = session.encoder(self.encoder)
+        load_adapter(Path(self.folder), encoder, load_as=self.language)
+        save_adapter(folder, encoder, self.language)
+        return {"imported_from": self.folder, "warnings": []}
+
+    def attach(self, encoder: Encoder, session: Session) -> str:
+        load_adapter(session.folder(self), encoder, load_as=self.language)
+        return self.language
+
+
+def masked_for(encoder: Encoder, ids_BT: Tensor, seed: int) -> Masked:
+    tokenizer = encoder.tokenizer
+    special = torch.tensor(tokenizer.all_special_ids)
+    mask_id = tokenizer.mask_token_id
+    if mask_id is None:
+        raise InputError(f"model '{encoder.ref.name}': its tokenizer has no mask token")
+    return mask_tokens(ids_BT, special=special, mask_id=mask_id, vocabulary=len(tokenizer), seed=seed)
+
+
+def masked_lm_loss(encoder: Encoder, masked: Masked) -> Tensor:
+    """Summed cross-entropy; logits are computed at the masked positions only."""
+    device = encoder.device
+    hidden_BTD = encoder.hidden(masked.ids_BT.to(device))
+    logits_MV = encoder.masked_lm_logits(hidden_BTD[masked.chosen_BT.to(device)])
+    return nn.functional.cross_entropy(logits_MV.float(), masked.targets_M.to(device), reduction="sum")
+
+
+@torch.no_grad()
+def held_out_loss(encoder: Encoder, held_out: Blocks, micro_tokens: int) -> dict[str, float]:
+    """Mean masked-LM loss (nats) and perplexity on text that is never trained on, with fixed masks."""
+    was_training = encoder.model.training
+    encoder.model.eval()
+    total, count = 0.0, 0
+    size = max(1, micro_tokens // held_out.array.shape[1])
+    for number, rows in enumerate(held_out.in_order(size)):
+        masked = masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
+        total += masked_lm_loss(encoder, masked).item()
+        count += len(masked.targets_M)
+    encoder.model.train(was_training)
+    mean = total / count
+    return {"held_out_loss": mean, "perplexity": math.exp(min(mean, 50.0))}

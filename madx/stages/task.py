@@ -1,0 +1,188 @@
+"""Stage two: a task adapter and head, trained on labelled source-language data over frozen language adapters.
+
+Pfeiffer et al. 2020 (MAD-X), section 3.2. Over which adapters, if any, is the method's: see methods/grid.py.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+from madx.config import Frozen
+from madx.device import seed_of
+from madx.encoders.encoder import Encoder
+from madx.encoders.reference import EncoderRef
+from madx.formats.adapterhub import load_head, save_head
+from madx.methods.full import Full
+from madx.methods.task_adapter import TaskAdapter
+from madx.stages.evaluate import decode_all, score_examples
+from madx.stages.language import ImportedAdapter, LanguageStage
+from madx.stages.session import Session
+from madx.store import write_json
+from madx.tasks.data import LabelledData
+from madx.tasks.examples import Feature, Tokens, pad, training_order
+from madx.tasks.heads import Head
+from madx.training.fit import Micro, Schedule, fit
+
+LanguageAdapter = LanguageStage | ImportedAdapter
+
+
+class TaskStage(Frozen):
+    stage: ClassVar[str] = "task"
+    version: int = 1
+    encoder: EncoderRef
+    train: tuple[LabelledData, ...]  # one per source language
+    dev: tuple[LabelledData, ...]
+    method: Annotated[TaskAdapter | Full, Field(discriminator="kind")]
+    below: tuple[LanguageAdapter, ...] = ()  # frozen language adapters, the sources' first
+    cycle: bool = False  # every batch over the next of `below` in turn (TLR); else each over its own language's
+    start: LanguageStage | None = None  # full fine-tuning goes on from here
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warm_up: float = 0.05
+    max_length: int
+    checkpoint: Literal["best", "last"] = "best"
+    seed: int
+
+    @property
+    def subject(self) -> str:
+        return self.train[0].task.name
+
+    def run(self, folder: Path, session: Session) -> dict[str, Any]:
+        encoder = session.encoder(self.encoder)
+        own = list(encoder.base.parameters()) if isinstance(self.method, Full) else []
+        with encoder.training(*own):
+            names = self.attach_below(encoder, session)
+            parameters = self.method.prepare(encoder, self.subject, self.seed)
+            head = self._new_head(encoder)
+            parameters.update({f"head.{name}": p for name, p in head.named_parameters()})
+            for parameter in parameters.values():
+                parameter.requires_grad_(True)
+
+            tokens = Tokens(encoder.tokenizer, min(self.max_length, encoder.max_length))
+            kind, spec = self.train[0].kind, self.train[0].task
+            examples = {data.language: data.load() for data in self.train}
+            features = {code: kind.features(e, tokens, spec) for code, e in examples.items()}
+            dev = [(data, data.load()) for data in self.dev]
+            batches = Batches(features, self.batch_size, self.seed)
+
+            def batch(step: int) -> Sequence[Micro]:
+                language, chosen = batches(step)
+                if isinstance(self.method, TaskAdapter):
+                    over = names[step % len(names)] if self.cycle else (language if language in names else None)
+                    self.method.retarget(encoder, self.subject, over)
+                padded = pad(chosen, encoder.tokenizer.pad_token_id, session.device, encoder.has_types)
+                return [Micro(padded, sum(map(kind.targets, chosen)), padded.tokens)]
+
+            def evaluate() -> dict[str, float]:
+                encoder.model.eval()
+                values = []
+                for data, dev_examples in dev:
+                    self.retarget(encoder, data.language if data.language in names else None)
+                    predicted = decode_all(encoder, head, data, dev_examples, tokens, session)
+                    values.append(score_examples(data, dev_examples, predicted)[0])
+                encoder.model.train()
+                return {"dev": sum(values) / len(values)}
+
+            steps = self.epochs * len(batches)
+            result = fit(
+                parameters,
+                Schedule(steps=steps, learning_rate=self.learning_rate, warm_up=self.warm_up),
+                batch=batch,
+                summed_loss=lambda padded: kind.summed_loss(
+                    head, encoder.hidden(padded.ids_BT, padded.mask_BT, padded.types_BT), padded
+                ),
+                evaluate=evaluate if dev else None,
+                evaluate_at=[len(batches) * epoch for epoch in range(1, self.epochs + 1)],
+                keep_best="dev" if self.checkpoint == "best" and dev else None,
+                folder=folder,
+                seed=self.seed,
+                device=session.device,
+                trackers=session.trackers,
+                watch=lambda done, total, numbers: session.watch(f"task {self.subject}", done, total, numbers),
+                chance=_entropy(features),
+            )
+            self.method.save(folder, encoder, self.subject)
+            save_head(folder, encoder, head, self.subject)
+            write_json(folder / "madx.json", self._about(result))
+        result["examples"] = {code: len(e) for code, e in examples.items()}
+        return result
+
+    def attach_below(self, encoder: Encoder, session: Session) -> list[str]:
+        """Load what stands below: the frozen language adapters, or the weights to go on from."""
+        if self.start is not None:
+            Full().load(session.folder(self.start), encoder, "")
+        return [adapter.attach(encoder, session) for adapter in self.below]
+
+    def attach(self, encoder: Encoder, session: Session) -> Head:
+        """The trained task adapter (or encoder) and head, ready to be retargeted."""
+        self.method.load(session.folder(self), encoder, self.subject)
+        _, head = load_head(session.folder(self), encoder)
+        return head.eval()
+
+    def retarget(self, encoder: Encoder, language: str | None) -> None:
+        self.method.retarget(encoder, self.subject, language)
+
+    def _new_head(self, encoder: Encoder) -> Head:
+        torch.manual_seed(seed_of("head", self.subject, self.seed))
+        spec = self.train[0].kind.head_spec(self.train[0].task)
+        return Head(spec, encoder.width).to(encoder.device)
+
+    def _about(self, result: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "kind": "task adapter" if isinstance(self.method, TaskAdapter) else "fine-tuned encoder",
+            "task": self.subject,
+            "source": [data.language for data in self.train],
+            "base_model": {"name": self.encoder.name, "digest": self.encoder.digest, "revision": self.encoder.revision},
+            "language_adapters": [adapter.subject for adapter in self.below],
+            "hyper_parameters": self.model_dump(
+                include={"epochs", "batch_size", "learning_rate", "warm_up", "max_length", "checkpoint", "seed", "cycle"}
+            ),
+            "dev": result["evaluations"],
+        }
+
+
+class Batches:
+    """The batches of all epochs, by number. A batch is of one language; with one source that is no limit."""
+
+    def __init__(self, features: dict[str, list[Feature]], batch_size: int, seed: int) -> None:
+        self.features, self.batch_size, self.seed = features, batch_size, seed
+        self._epoch: tuple[int, list[tuple[str, list[int]]]] | None = None
+        self._length = sum(math.ceil(len(f) / batch_size) for f in features.values())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __call__(self, step: int) -> tuple[str, list[Feature]]:
+        epoch, position = divmod(step, len(self))
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = (epoch, self._order(epoch))
+        language, chosen = self._epoch[1][position]
+        return language, [self.features[language][i] for i in chosen]
+
+    def _order(self, epoch: int) -> list[tuple[str, list[int]]]:
+        batches = [
+            (language, rows)
+            for number, (language, features) in enumerate(self.features.items())
+            for rows in training_order(features, self.batch_size, (self.seed, epoch, number))
+        ]
+        if len(self.features) == 1:
+            return batches
+        order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed_of("mix", self.seed, epoch)))
+        return [batches[i] for i in order.tolist()]
+
+
+def _entropy(features: dict[str, list[Feature]]) -> float | None:
+    """Nats per target of always guessing the labels' frequencies; None for questions, whose targets are positions."""
+    counts: Counter[Any] = Counter()
+    for feature in (f for group in features.values() for f in group):
+        if isinstance(feature.target, tuple):
+            return None
+        counts.update(feature.target if isinstance(feature.target, list) else [feature.target])
+    total = sum(counts.values())
+    return -sum(n / total * math.log(n / total) for n in counts.values())

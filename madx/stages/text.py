@@ -1,0 +1,25 @@
+"""Before stage one: a language's text, cleaned and packed for an encoder."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from madx.config import Frozen
+from madx.corpora.prepare import Corpus
+from madx.encoders.reference import EncoderRef
+from madx.stages.session import Session
+
+
+class TextStage(Frozen):
+    stage: ClassVar[str] = "text"
+    encoder: EncoderRef
+    corpus: Corpus
+
+    @property
+    def subject(self) -> str:
+        return self.corpus.language
+
+    def run(self, folder: Path, session: Session) -> dict[str, Any]:
+        tokenizer = session.encoder(self.encoder).tokenizer
+        return self.corpus.prepare(
+            folder, tokenizer, session.data, lambda done, total: session.watch(f"text {self.subject}", done, total, {})
+        )

@@ -1,0 +1,180 @@
+"""Labelled examples as every kind of task reads them, and length-sorted batches of their features."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from madx.catalog.task import HubData
+from madx.config import InputError, nearest
+from madx.corpora.documents import read_lines
+
+
+class Example(NamedTuple):
+    """`inputs` and `gold` are the kind's: words and labels, text(s) and label, ..."""
+
+    id: str
+    inputs: Any
+    gold: Any
+
+
+class Feature(NamedTuple):
+    """What the encoder reads of an example: one sequence, or one per choice. Long examples have several features."""
+
+    sequences: tuple[tuple[int, ...], ...]
+    types: tuple[tuple[int, ...], ...] | None  # segment ids of pairs, for encoders that have them
+    target: Any
+    example: int
+    extra: Any = None
+
+    @property
+    def length(self) -> int:
+        return max(map(len, self.sequences))
+
+
+class Batch(NamedTuple):
+    """Features side by side, padded to the longest: B = features x choices."""
+
+    ids_BT: Tensor
+    mask_BT: Tensor | None  # None: nothing is padded
+    types_BT: Tensor | None
+    features: list[Feature]
+    tokens: int
+
+
+def check_label(label: str, labels: Sequence[str], where: str) -> str:
+    if label not in labels:
+        raise InputError(f"{where}: label '{label}' is not in the task's set{nearest(label, list(labels))}")
+    return label
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(`file:line`, row) of a TSV with a header or a JSON-lines file. Raises InputError for a missing column."""
+    header: list[str] | None = None
+    as_json = path.name.endswith((".jsonl", ".jsonl.gz"))
+    for number, line in read_lines(path):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        if as_json:
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{where}: not JSON: {error}") from None
+            missing = [c for c in columns if not isinstance(row, dict) or c not in row]
+        elif header is None:
+            header = line.lstrip("\ufeff").split("\t")
+            if lacking := [c for c in columns if c not in header]:
+                raise InputError(f"{where}: no column '{lacking[0]}'; the header has: {', '.join(header)}")
+            continue
+        else:
+            fields = next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE))
+            row = dict(zip(header, fields, strict=False))
+            missing = [c for c in columns if c not in row]
+        if missing:
+            raise InputError(f"{where}: column '{missing[0]}' is missing")
+        yield where, row
+
+
+def hub_rows(hub: HubData, split: str) -> tuple[Any, Iterator[dict[str, Any]]]:
+    """Features and rows of a Hub data set. `dev` is looked for under its other name too."""
+    import datasets
+
+    names = {"dev": ["validation", "dev"]}.get(split, [split])
+    for name in names:
+        try:
+            loaded = datasets.load_dataset(hub.dataset, hub.config, split=name, revision=hub.revision)
+            return loaded.features, iter(loaded)
+        except ValueError:
+            continue
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(f"Hub data set {hub.dataset} ({hub.config}): {reason}") from None
+    raise InputError(f"Hub data set {hub.dataset} ({hub.config}): no split {' or '.join(names)}")
+
+
+def label_name(features: Any, column: str, value: Any) -> str:
+    feature = features[column]
+    feature = getattr(feature, "feature", feature)  # a list's
+    return feature.int2str(value) if hasattr(feature, "int2str") and isinstance(value, int) else str(value)
+
+
+def pad(features: Sequence[Feature], pad_id: int, device: torch.device, with_types: bool) -> Batch:
+    sequences = [s for f in features for s in f.sequences]
+    longest = max(map(len, sequences))
+    ids = np.full((len(sequences), longest), pad_id, dtype=np.int64)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = sequence
+    lengths = np.array([len(s) for s in sequences])
+    mask = None
+    if lengths.min() < longest:
+        mask = torch.from_numpy(np.arange(longest)[None, :] < lengths[:, None]).to(device)
+    types = None
+    if with_types and features[0].types is not None:
+        table = np.zeros_like(ids)
+        for row, segment in enumerate(s for f in features for s in f.types or ()):
+            table[row, : len(segment)] = segment
+        types = torch.from_numpy(table).to(device)
+    return Batch(torch.from_numpy(ids).to(device), mask, types, list(features), int(lengths.sum()))
+
+
+def training_order(features: Sequence[Feature], batch_size: int, seed: tuple[int, ...]) -> list[list[int]]:
+    """An epoch's batches: shuffled, then sorted by length within pools, so that little is padded, then shuffled."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(features))
+    batches: list[list[int]] = []
+    pool = batch_size * 50
+    for start in range(0, len(order), pool):
+        part = sorted(order[start : start + pool].tolist(), key=lambda i: features[i].length)
+        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def evaluation_batches(features: Sequence[Feature], tokens: int) -> Iterator[list[int]]:
+    """All features once, longest first, at most `tokens` (padding included) in a batch."""
+    order = sorted(range(len(features)), key=lambda i: -features[i].length)
+    batch: list[int] = []
+    width = 0
+    for i in order:
+        width = max(width, features[i].length)
+        rows = sum(len(features[j].sequences) for j in batch) + len(features[i].sequences)
+        if batch and rows * width > tokens:
+            yield batch
+            batch, width = [], features[i].length
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+class Tokens:
+    """Encodes texts, and joins sequences as the encoder's tokenizer wants them. Words are encoded once each."""
+
+    def __init__(self, tokenizer: Any, max_length: int) -> None:
+        self.tokenizer, self.max_length = tokenizer, max_length
+        cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+        self.cls = tokenizer.bos_token_id if cls is None else cls
+        self.sep = tokenizer.eos_token_id if sep is None else sep
+        self._words: dict[str, tuple[int, ...]] = {}
+
+    def words(self, words: Sequence[str]) -> list[tuple[int, ...]]:
+        """Subwords of each word; a word that leaves none becomes the unknown token, so that none is lost."""
+        new = list(dict.fromkeys(w for w in words if w not in self._words))
+        if new:
+            encoded = self.tokenizer([f" {w}" for w in new], add_special_tokens=False)["input_ids"]
+            for word, ids in zip(new, encoded, strict=True):
+                self._words[word] = tuple(ids) or (self.tokenizer.unk_token_id,)
+        return [self._words[w] for w in words]
+
+    def single(self, ids: Sequence[int]) -> tuple[int, ...]:
+        return (self.cls, *ids[: self.max_length - 2], self.sep)
+
+    def text(self, text: str, pair: str | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(ids, segment ids) of a text or a pair, cut to max_length at the longer end."""
+        out = self.tokenizer(text, pair, truncation=True, max_length=self.max_length, return_token_type_ids=True)
+        return tuple(out["input_ids"]), tuple(out.get("token_type_ids") or [0] * len(out["input_ids"]))
+

@@ -1,0 +1,135 @@
+"""Metrics as two pure functions: the counts of one example, and the value (in percent) of summed counts.
+
+Evaluation keeps the counts, so an interval is one matrix product over resampled sums.
+"""
+
+import re
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import IOB2, Entities
+
+Counts = Callable[[Any, Any], list[float]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`counts(gold, predicted)` of one example, and `value(sums)`: (..., K) summed counts to (...) percent."""
+
+    name: str
+    counts: Counts
+    value: Callable[[np.ndarray], np.ndarray]
+
+
+def _ratio(sums: np.ndarray) -> np.ndarray:
+    total = sums[..., 1]
+    return 100.0 * np.divide(sums[..., 0], total, out=np.zeros_like(total), where=total > 0)
+
+
+def _f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
+    below = 2 * tp + fp + fn
+    return 100.0 * np.divide(2 * tp, below, out=np.zeros_like(below, dtype=float), where=below > 0)
+
+
+def _micro_f1(sums: np.ndarray) -> np.ndarray:
+    return _f1(sums[..., 0], sums[..., 1], sums[..., 2])
+
+
+def _of_sets(gold: set[Any], predicted: set[Any]) -> list[float]:
+    return [len(gold & predicted), len(predicted - gold), len(gold - predicted)]
+
+
+def word_accuracy(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
+    return [sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold)]
+
+
+def strict_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """Entities of one sentence, strict IOB2: an I- without its B- starts nothing (seqeval, mode strict)."""
+    found = Entities([list(tags)], IOB2, False).entities[0]
+    return {(entity.tag, entity.start, entity.end) for entity in found}
+
+
+def span_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
+    return _of_sets(strict_spans(gold), strict_spans(predicted))
+
+
+def chunk_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
+    """seqeval's default F1 over bare tags, which XTREME reports for POS: runs of one tag are a chunk."""
+    return _of_sets(set(get_entities(list(gold))), set(get_entities(list(predicted))))
+
+
+def macro_f1(labels: Sequence[str]) -> Metric:
+    """Mean F1 of the labels that occur in gold or predictions (scikit-learn's default)."""
+    index = {label: i for i, label in enumerate(labels)}
+
+    def counts(gold: str, predicted: str) -> list[float]:
+        row = [0.0] * (3 * len(labels))
+        if gold == predicted:
+            row[3 * index[gold]] = 1.0
+        else:
+            row[3 * index[predicted] + 1] = 1.0
+            row[3 * index[gold] + 2] = 1.0
+        return row
+
+    def value(sums: np.ndarray) -> np.ndarray:
+        per = sums.reshape(*sums.shape[:-1], len(labels), 3)
+        occurs = per.sum(-1) > 0
+        f1 = _f1(per[..., 0], per[..., 1], per[..., 2])
+        return (f1 * occurs).sum(-1) / np.maximum(occurs.sum(-1), 1)
+
+    return Metric("macro-f1", counts, value)
+
+
+# ------------------------------------------------------------------------------------------- question answering
+
+
+def normalise_answer(text: str) -> str:
+    """Lower case, no punctuation, no English articles, single spaces (SQuAD, Rajpurkar et al. 2016)."""
+    text = "".join(c for c in text.lower() if c not in string.punctuation and not unicodedata.category(c).startswith("P"))
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def _units(text: str, has_spaces: bool) -> list[str]:
+    normal = normalise_answer(text)
+    return normal.split() if has_spaces else [c for c in normal if not c.isspace()]
+
+
+def answer_f1(gold: str, predicted: str, has_spaces: bool) -> float:
+    """F1 of the bags of words, or of characters for languages written without spaces."""
+    want, have = _units(gold, has_spaces), _units(predicted, has_spaces)
+    common = sum((Counter(want) & Counter(have)).values())
+    if not want or not have:
+        return float(want == have)
+    return 2 * common / (len(want) + len(have))
+
+
+def qa_f1(has_spaces: bool) -> Metric:
+    def counts(gold: Sequence[str], predicted: str) -> list[float]:
+        return [max((answer_f1(answer, predicted, has_spaces) for answer in gold), default=0.0), 1.0]
+
+    return Metric("f1", counts, _ratio)
+
+
+def exact_counts(gold: Sequence[str], predicted: str) -> list[float]:
+    return [float(any(normalise_answer(a) == normalise_answer(predicted) for a in gold)), 1.0]
+
+
+def metrics_of(kind: str, primary: str, labels: Sequence[str], has_spaces: bool = True) -> list[Metric]:
+    """The metrics of a task, the primary one first."""
+    if kind == "tagging":
+        if primary == "span-f1":
+            return [Metric("span-f1", span_counts, _micro_f1)]
+        return [Metric("accuracy", word_accuracy, _ratio), Metric("chunk-f1", chunk_counts, _micro_f1)]
+    if kind == "question-answering":
+        return [qa_f1(has_spaces), Metric("exact-match", exact_counts, _ratio)]
+    accuracy = Metric("accuracy", lambda gold, predicted: [float(gold == predicted), 1.0], _ratio)
+    if kind == "multiple-choice":
+        return [accuracy]
+    both = [accuracy, macro_f1(labels)]
+    return both if primary == "accuracy" else both[::-1]

@@ -1,0 +1,88 @@
+"""Multiple choice (COPA, XCOPA): which of two alternatives is the cause or the effect of the premise."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from madx.catalog.task import HubData, TaskSpec
+from madx.config import InputError
+from madx.tasks.examples import Batch, Example, Feature, Tokens, hub_rows, read_rows
+from madx.tasks.heads import HeadSpec
+
+# XCOPA's questions are asked in English, whatever the language (Ponti et al. 2020)
+QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
+COLUMNS = ("premise", "choice1", "choice2", "question", "label")
+
+
+def head_spec(spec: TaskSpec) -> HeadSpec:
+    return HeadSpec(head_type="multiple_choice", num_labels=2, layers=2)
+
+
+def _example(i: int, row: dict[str, Any], where: str) -> Example:
+    if row["question"] not in QUESTIONS:
+        raise InputError(f"{where}: question '{row['question']}' is neither 'cause' nor 'effect'")
+    label = row.get("label")
+    if label is not None and str(label) not in ("0", "1"):
+        raise InputError(f"{where}: label '{label}' is neither 0 nor 1")
+    inputs = (row["premise"], row["question"], (row["choice1"], row["choice2"]))
+    return Example(str(i), inputs, None if label is None else int(label))
+
+
+def read(path: Path, spec: TaskSpec) -> list[Example]:
+    return [_example(i, row, where) for i, (where, row) in enumerate(read_rows(path, COLUMNS))]
+
+
+def read_hub(hub: HubData, split: str, spec: TaskSpec) -> list[Example]:
+    _, rows = hub_rows(hub, split)
+    return [_example(i, row, f"{hub.dataset} ({hub.config}, {split})") for i, row in enumerate(rows)]
+
+
+def read_plain(lines: Iterator[str]) -> list[Example]:
+    """JSON lines without labels."""
+    rows = [json.loads(line) for line in lines if line.strip()]
+    return [_example(i, {**row, "label": None}, f"line {i + 1}") for i, row in enumerate(rows)]
+
+
+def write_labelled(example: Example, predicted: int) -> str:
+    premise, question, (first, second) = example.inputs
+    row = {"premise": premise, "choice1": first, "choice2": second, "question": question, "label": predicted}
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> list[Feature]:
+    found = []
+    for number, example in enumerate(examples):
+        premise, question, choices = example.inputs
+        both = [tokens.text(f"{premise} {QUESTIONS[question]}", choice) for choice in choices]
+        ids, types = zip(*both, strict=True)
+        found.append(Feature(ids, types, example.gold, number))
+    return found
+
+
+def targets(feature: Feature) -> int:
+    return 1
+
+
+def _logits(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
+    out: Tensor = head(hidden_BTD[:, 0])
+    return out.view(len(batch.features), -1)
+
+
+def summed_loss(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
+    labels = torch.tensor([f.target for f in batch.features], device=hidden_BTD.device)
+    return nn.functional.cross_entropy(_logits(head, hidden_BTD, batch), labels, reduction="sum")
+
+
+def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:
+    return _logits(head, hidden_BTD, batch).argmax(-1).tolist()  # type: ignore[no-any-return]
+
+
+def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
+    result = [0] * len(examples)
+    for feature, number in zip(features, decoded, strict=True):
+        result[feature.example] = number
+    return result

@@ -1,0 +1,248 @@
+"""Every recorded case of the peer library that concerns bottleneck, invertible, stack, leave_out and heads, to 1e-5.
+
+The cases lie in ../shared/golden beside the checkout; without them these tests are skipped, loudly.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from madx.encoders.encoder import Encoder, load_encoder
+from madx.encoders.reference import resolve_encoder
+from madx.formats.adapterhub import load_adapter, load_head, peer_names, read_tensors
+from madx.tasks.heads import Head, span_loss, tagging_loss
+
+GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
+CASES = sorted((GOLDEN / "cases").glob("*.npz"))
+# not yet: methods and compositions of later issues
+LATER = (
+    "fuse", "fusion", "avg", "batchsplit", "parallel", "split", "lora", "ia3", "prefix", "prompt", "union",
+    "compacter", "setup_stackfuse",
+)  # fmt: skip
+# cases that record one of the peer's bugs: ours differs, and why
+BUGS = {
+    "m_mhseq": "attention adapters of ModernBERT use the last layer's norm in every layer (a late-binding closure)",
+    "x_lang_static_mlm": "static masked-LM classes skip the inverse of the invertible adapter",
+}
+pytestmark = pytest.mark.skipif(not CASES, reason=f"LOUD: no golden cases at {GOLDEN}; parity is not checked")
+
+
+def case_name(path: Path) -> str:
+    return path.stem
+
+
+def wanted(path: Path) -> bool:
+    return not any(word in path.stem for word in LATER)
+
+
+def meta_of(case: np.lib.npyio.NpzFile) -> dict:
+    return json.loads(str(case["meta"]))
+
+
+def active_names(setup: dict | None) -> list[str]:
+    if not setup:
+        return []
+    if setup["type"] == "single":
+        return list(setup["children"])
+    return [name for child in setup["children"] for name in active_names(child)]
+
+
+def use_lm_head(encoder: Encoder, folder: Path) -> None:
+    """A flexible masked-LM head, put into the model's own head. Both are dense, activation, norm, decoder."""
+    tensors = read_tensors(folder, "model_head.safetensors", "pytorch_model_head.bin")
+    own = [p for part in encoder.lm_head.transform if isinstance(part, torch.nn.Module) for p in part.parameters()]
+    keys = [next(k for k in tensors if k.endswith(end)) for end in ("0.weight", "0.bias", "2.weight", "2.bias")]
+    for parameter, key in zip(own, keys, strict=True):
+        parameter.data.copy_(tensors[key])
+    decoder = encoder.lm_head.decoder
+    decoder.weight.data.copy_(next(v for k, v in tensors.items() if k.endswith("3.weight")))
+    decoder.bias.data.copy_(next(v for k, v in tensors.items() if k.endswith("3.bias")))
+
+
+def static_lm_head(encoder: Encoder, folder: Path) -> None:
+    tensors = read_tensors(folder, "model_head.safetensors", "pytorch_model_head.bin")
+    encoder.model.load_state_dict(
+        {k: v for k, v in tensors.items() if k in encoder.model.state_dict()}, strict=False
+    )
+    encoder.lm_head.decoder.bias.data.copy_(tensors["lm_head.decoder.bias"])
+
+
+def load_case(meta: dict) -> tuple[Encoder, dict[str, Head]]:
+    encoder = load_encoder(resolve_encoder(str(GOLDEN / meta["base"])), torch.device("cpu"))
+    if meta["model_class"].endswith("AdapterModel") and meta["model_type"] != "distilbert" and meta["head"] == "default":
+        encoder.lm_head.decoder.bias.data.zero_()  # the peer loses this bias
+    heads: dict[str, Head] = {}
+    for item in meta["load"]:
+        folder = GOLDEN / item["path"]
+        if item["kind"] == "setup":
+            setup = json.loads((folder / "adapter_setup.json").read_text())
+            for name in active_names(setup["adapter_setup"]):
+                load_adapter(folder / name, encoder)
+                if (folder / name / "head_config.json").exists():
+                    heads.update([load_head(folder / name, encoder)])
+            continue
+        if item["kind"] == "adapter":
+            load_adapter(folder, encoder, load_as=item["name"], leave_out=tuple(item.get("leave_out", ())))
+        if item["kind"] == "adapter" and not item.get("with_head"):
+            continue
+        config = json.loads((folder / "head_config.json").read_text())
+        if config["config"] is None and "static" in folder.name and config["model_class"].endswith("MaskedLM"):
+            static_lm_head(encoder, folder)
+        elif config["config"] is None:
+            tensors = read_tensors(folder, "model_head.safetensors", "pytorch_model_head.bin")
+            heads["static"] = StaticTagger(encoder, tensors)
+        elif config["config"]["head_type"] == "masked_lm":
+            use_lm_head(encoder, folder)
+        else:
+            name, head = load_head(folder, encoder)
+            heads[name] = head
+    encoder.adapters.activate(*active_names(meta["active"]))
+    encoder.adapters.skip_layers = frozenset(meta.get("skip_layers") or ())
+    return encoder, heads
+
+
+class StaticTagger(torch.nn.Module):
+    """ModernBertForTokenClassification's own head."""
+
+    def __init__(self, encoder: Encoder, tensors: dict) -> None:
+        super().__init__()
+        self.head, self.tensors = encoder.model.head, tensors
+        self.head.load_state_dict({k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")})
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(
+            self.head(hidden), self.tensors["classifier.weight"], self.tensors.get("classifier.bias")
+        )
+
+
+def compute(meta: dict, case: dict, encoder: Encoder, heads: dict[str, Head]) -> dict[str, torch.Tensor]:
+    inputs = {k.removeprefix("in_"): torch.from_numpy(case[k]) for k in case if k.startswith("in_")}
+    ids, mask = inputs["input_ids"], inputs.get("attention_mask")
+    shape = ids.shape
+    ids, mask = ids.view(-1, shape[-1]), None if mask is None else mask.view(-1, shape[-1])
+    recorded: list[torch.Tensor] = []
+    hooks = []
+    if encoder.model_type == "modernbert":  # recorded before the final norm, where transformers 5 gives it after
+        layers = encoder.base.layers
+        hooks = [layer.register_forward_pre_hook(lambda _, args: recorded.append(args[0])) for layer in layers]
+        hooks.append(layers[-1].register_forward_hook(lambda _, args, output: recorded.append(output)))
+    out = encoder.base(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    for hook in hooks:
+        hook.remove()
+    result = {"hidden_states": recorded or out.hidden_states, "last_hidden_state": out.last_hidden_state}
+    labels = inputs.get("labels")
+    head = heads.get("static") or heads.get(meta["head"])
+    if isinstance(head, StaticTagger):
+        result["logits"] = head.logits(out.last_hidden_state)
+        result["loss"] = torch.nn.functional.cross_entropy(result["logits"].flatten(0, 1), labels.flatten())
+    elif head is not None:
+        pooler = encoder.pooler if head.spec.use_pooler else None
+        logits = head.logits(out.last_hidden_state, pooler)
+        if head.spec.head_type == "question_answering":
+            result["start_logits"], result["end_logits"] = logits.unbind(-1)
+            result["loss"] = span_loss(logits, inputs["start_positions"], inputs["end_positions"])
+        elif head.spec.head_type == "tagging":
+            result["logits"], result["loss"] = logits, tagging_loss(logits, labels, mask)
+        elif head.spec.head_type == "multilabel_classification":
+            result["logits"] = logits
+            result["loss"] = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels.float())
+        elif head.spec.head_type == "multiple_choice":
+            result["logits"] = logits.view(-1, shape[1])
+            result["loss"] = torch.nn.functional.cross_entropy(result["logits"], labels)
+        elif head.spec.num_labels == 1:
+            result["logits"] = logits
+            result["loss"] = torch.nn.functional.mse_loss(logits.view(-1), labels.view(-1).float())
+        else:
+            result["logits"], result["loss"] = logits, torch.nn.functional.cross_entropy(logits, labels.view(-1))
+    elif "out_logits" in case or meta.get("training"):
+        logits = encoder.masked_lm_logits(out.last_hidden_state)
+        result["logits"] = logits
+        result["loss"] = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    return result
+
+
+def largest_difference(case: dict, result: dict[str, torch.Tensor]) -> dict[str, float]:
+    differences = {}
+    for key in case:
+        if not key.startswith("out_"):
+            continue
+        value = result[key.removeprefix("out_")]
+        ours = torch.stack(list(value)) if key == "out_hidden_states" else value
+        assert ours.shape == case[key].shape, key
+        differences[key] = float(np.abs(ours.detach().numpy() - case[key]).max())
+    return differences
+
+
+FORWARD = [c for c in CASES if wanted(c) and not c.stem.startswith("t_")]
+TRAINING = [c for c in CASES if wanted(c) and c.stem.startswith("t_")]
+
+
+@pytest.mark.parametrize("path", FORWARD, ids=case_name)
+def test_forward(path: Path) -> None:
+    case = dict(np.load(path))
+    meta = json.loads(str(case.pop("meta")))
+    encoder, heads = load_case(meta)
+    with torch.no_grad():
+        differences = largest_difference(case, compute(meta, case, encoder, heads))
+    if path.stem in BUGS:
+        assert max(differences.values()) > 1e-4, f"expected to differ: {BUGS[path.stem]}"
+    else:
+        assert max(differences.values()) < 1e-5, differences
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=case_name)
+def test_training(path: Path) -> None:
+    case = dict(np.load(path))
+    meta = json.loads(str(case.pop("meta")))
+    meta.setdefault("skip_layers", None)
+    encoder, heads = load_case(meta)
+    double = meta["hyper"]["dtype"].endswith("64")
+    encoder.model.train()
+    named: dict[str, torch.nn.Parameter] = {}
+    for name in active_names(meta["train"]):
+        adapter = encoder.adapters.get(name)
+        for ours, theirs in peer_names(encoder, adapter, name).items():
+            named[theirs] = adapter.get_parameter(ours)
+    for name, head in heads.items():
+        named.update({f"heads.{name}.{k}": p for k, p in head.named_parameters()})
+    lm = list(encoder.lm_head.trainable())
+    lm_names = [n for n in meta["trainable"] if n not in named]
+    if not heads:
+        named.update(zip(lm_names, lm, strict=True))
+    if double:
+        for module in (encoder.model, encoder.adapters, *heads.values()):
+            module.double()
+    for parameter in (*encoder.adapters.parameters(), *encoder.model.parameters()):
+        parameter.requires_grad_(False)
+    for parameter in named.values():
+        parameter.requires_grad_(True)
+    hyper = meta["hyper"]
+    optimizer = torch.optim.AdamW(
+        named.values(), lr=hyper["lr"], betas=tuple(hyper["betas"]), eps=hyper["eps"], weight_decay=hyper["weight_decay"]
+    )
+    losses = []
+    for step in range(hyper["steps"]):
+        loss = compute(meta, case, encoder, heads)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        if step == 0:
+            for key in [k for k in case if k.startswith("grad/") and k[5:] not in meta.get("no_grad", ())]:
+                difference = np.abs(named[key[5:]].grad.numpy() - case[key]).max()
+                assert difference < 1e-5, (key, difference)
+        optimizer.step()
+        losses.append(loss.item())
+    assert np.allclose(losses, case["out_losses"], atol=1e-5)
+    after = [k for k in case if k.startswith("after/") and k[6:] in named]
+    assert len(after) == len(named)
+    for key in after:
+        # AdamW's first steps divide by the gradient's size: where that is tiny, fp32 noise decides
+        limit = 1e-5 if double else 2e-4
+        assert np.abs(named[key[6:]].detach().numpy() - case[key]).max() < limit, key
+
+
+def test_nothing_is_forgotten() -> None:
+    """The cases that are left for later are named, and the rest is what it was when this was written."""
+    assert len(CASES) == 143 or len(FORWARD) + len(TRAINING) > 80
