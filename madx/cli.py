@@ -148,7 +148,8 @@ def _session(results: Path, data: Path | None, device: str, trackers: tuple[str,
 def _execute(plan: Plan, session: Session, quiet: bool) -> None:
     """Run the steps with a progress bar, an estimate and one line per finished step."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     from madx.pipeline.run import run_plan
 
@@ -160,7 +161,7 @@ def _execute(plan: Plan, session: Session, quiet: bool) -> None:
         TextColumn("{task.fields[numbers]}"),
     )  # fmt: skip
     reused = 0
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+    with Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         bar = bars.add_task("", total=None, numbers="")
 
         def watch(label: str, done: int, total: int, numbers: dict[str, Any]) -> None:
@@ -203,10 +204,17 @@ def _print_plan(plan: Plan, session: Session, as_json: bool) -> None:
     for note in plan.notes:
         print(f"note: {note}")
     for row in rows:
-        time_ = f"about {row['seconds']:.0f} s" if row["seconds"] else ("no estimate yet" if row["status"] == "to do" else "")
+        time_ = (
+            f"about {row['seconds']:.0f} s"
+            if row["seconds"]
+            else ("no estimate yet" if row["status"] == "to do" else "")
+        )
         print(f"{row['status']:<7} {row['step']}  {time_}".rstrip())
     known = [s for s in seconds.values() if s]
-    print(f"{len(seconds)} to do, {len(rows) - len(seconds)} reused; about {sum(known) / 60:.0f} min for those with an estimate")
+    print(
+        f"{len(seconds)} to do, {len(rows) - len(seconds)} reused; "
+        f"about {sum(known) / 60:.0f} min for those with an estimate"
+    )
 
 
 def _print_scores(folder: Path, as_json: bool) -> None:
@@ -222,7 +230,11 @@ def _print_scores(folder: Path, as_json: bool) -> None:
     for task in dict.fromkeys(s.task for s in scores):
         matrix = Matrix(scores, task)
         table = score_table(matrix)
-        _print_table(f"{task} ({matrix.metric}, %)", ["target", *table.columns], [[n, *r] for n, r in zip(table.index, table.values.tolist(), strict=True)])
+        _print_table(
+            f"{task} ({matrix.metric}, %)",
+            ["target", *table.columns],
+            [[n, *r] for n, r in zip(table.index, table.values.tolist(), strict=True)],
+        )
     adapters = adapter_rows(read_json(folder / "run.json"))
     if adapters:
         rows = [[str(a["language"]), f"{a['before']:.2f}", f"{a['after']:.2f}"] for a in adapters]
@@ -297,7 +309,15 @@ def task_train(
     from madx.pipeline.recipe import recipe_from
     from madx.stages.session import step_name
 
-    base = {"name": "task", "model": model, "tasks": [task], "source": source, "targets": [], "methods": [method], "seeds": [seed]}
+    base = {
+        "name": "task",
+        "model": model,
+        "tasks": [task],
+        "source": source,
+        "targets": [],
+        "methods": [method],
+        "seeds": [seed],
+    }
     recipe = recipe_from(base, "command line", set_ or [])
     planner = Planner(recipe, _catalogue(list(catalog or [])), data, Path.cwd())
     stage = planner.task_stage(planner.catalogue.task(task), GRID[method], planner.language(source).code, [], seed)
@@ -399,10 +419,14 @@ def languages(catalog: CatalogOption = None, as_json: Json = False, debug: Debug
     """What the catalogue knows of languages."""
     every = _catalogue(list(catalog or [])).languages
     if as_json:
-        print(json.dumps([language.model_dump(mode="json") for language in every.values()], ensure_ascii=False, indent=1))
+        print(
+            json.dumps([language.model_dump(mode="json") for language in every.values()], ensure_ascii=False, indent=1)
+        )
         return
     for code, language in every.items():
-        print("\t".join([code, language.name, language.script, " > ".join(language.family), ",".join(language.seen_by)]))
+        print(
+            "\t".join([code, language.name, language.script, " > ".join(language.family), ",".join(language.seen_by)])
+        )
 
 
 @app.command()
@@ -414,7 +438,9 @@ def tasks(catalog: CatalogOption = None, as_json: Json = False, debug: Debug = F
         print(json.dumps([task.model_dump(mode="json") for task in every], ensure_ascii=False, indent=1))
         return
     for task in every:
-        print(f"{task.name}\t{task.kind}\t{task.metric}\t{len(task.test_languages())} test languages\t{task.description}")
+        print(
+            f"{task.name}\t{task.kind}\t{task.metric}\t{len(task.test_languages())} test languages\t{task.description}"
+        )
 
 
 @app.command()
@@ -437,7 +463,8 @@ def adapters_list(results: Results = RESULTS, as_json: Json = False, debug: Debu
     rows = []
     for folder in sorted((results / ".store").glob("*-*")):
         if (folder / "done.json").exists() and (folder / "adapter_config.json").exists():
-            about = read_json(folder / "madx.json") if (folder / "madx.json").exists() else {"kind": "imported"}
+            path = folder / "madx.json"
+            about: dict[str, Any] = read_json(path) if path.exists() else {"kind": "imported"}
             subject = about.get("language") or about.get("task") or folder.name.split("-")[1]
             model = about.get("base_model", {}).get("name", "")
             rows.append({"kind": about["kind"], "name": subject, "model": model, "folder": str(folder)})

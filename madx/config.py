@@ -90,7 +90,7 @@ def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """", did you mean 'x'?" or a short list of what there is."""
+    """ ", did you mean 'x'?" or a short list of what there is."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f", did you mean '{close[0]}'?"

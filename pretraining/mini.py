@@ -29,9 +29,10 @@ from torch import Tensor
 from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 
 # The pre-training languages: 24 in 8 scripts. Whatever is not here is unseen.
-LANGUAGES = (
-    "eng deu nld nob fra spa ita ron ces pol rus ukr mkd fin hun tur ell arb heb fas hin zho kor vie"
-).split()
+LANGUAGES = [
+    *("eng", "deu", "nld", "nob", "fra", "spa", "ita", "ron", "ces", "pol", "rus", "ukr"),
+    *("mkd", "fin", "hun", "tur", "ell", "arb", "heb", "fas", "hin", "zho", "kor", "vie"),
+]
 # How each multi-parallel folder spells a language where that differs from the catalogue's code.
 SPELLINGS = {"zho": ["zho", "zho-Hans", "zho-CN"], "fas": ["fas", "pes"], "arb": ["arb"]}
 VOCABULARY = 16_000
@@ -183,9 +184,7 @@ class Batches:
         labels = np.where(chosen, ids, -100)
         action = rng.random(ids.shape)
         masked = np.where(chosen & (action < 0.8), MASK, ids)
-        masked = np.where(
-            chosen & (action >= 0.9), rng.integers(len(SPECIAL), VOCABULARY, ids.shape), masked
-        )
+        masked = np.where(chosen & (action >= 0.9), rng.integers(len(SPECIAL), VOCABULARY, ids.shape), masked)
         return torch.from_numpy(masked), torch.from_numpy(labels), torch.from_numpy(ids != PAD), linked
 
 

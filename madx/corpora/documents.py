@@ -53,7 +53,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                         yield number, raw[: error.start].decode("utf-8")
                         continue
                     raise InputError(
-                        f"{path}:{number}: not UTF-8 (byte {error.start + 1} of the line); convert the file, e.g. with iconv"
+                        f"{path}:{number}: not UTF-8 (byte {error.start + 1}); convert the file, e.g. with iconv"
                     ) from None
     except (gzip.BadGzipFile, EOFError) as error:
         raise InputError(f"{path}:{number + 1}: damaged gzip file: {error}") from None
@@ -77,7 +77,9 @@ def _documents(path: Path, source: TextSource) -> Iterator[str]:
         try:
             file = pq.ParquetFile(path)
             if source.column not in file.schema_arrow.names:
-                raise InputError(f"{path}: no column '{source.column}'; there are: {', '.join(file.schema_arrow.names)}")
+                raise InputError(
+                    f"{path}: no column '{source.column}'; there are: {', '.join(file.schema_arrow.names)}"
+                )
             for batch in file.iter_batches(batch_size=1000, columns=[source.column]):
                 yield from (text for text in batch.column(0).to_pylist() if text)
         except OSError as error:

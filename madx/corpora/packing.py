@@ -45,7 +45,7 @@ class Blocks:
 
     def batch(self, number: int, size: int, seed: int) -> np.ndarray:
         """Batch `number` of an endless shuffled stream: every block once an epoch; a function of its arguments."""
-        chosen = []
+        chosen: list[int] = []
         position = number * size
         while len(chosen) < size:
             epoch, offset = divmod(position, len(self))

@@ -42,7 +42,11 @@ class Corpus(Frozen):
         return min(self.block_size, 64)
 
     def prepare(
-        self, folder: Path, tokenizer: Any, data: Path | None, watch: Callable[[int, int], None] = lambda done, total: None
+        self,
+        folder: Path,
+        tokenizer: Any,
+        data: Path | None,
+        watch: Callable[[int, int], None] = lambda done, total: None,
     ) -> dict[str, Any]:
         """Write train.bin and held_out.bin; returns the counts. Raises InputError for text that can't be trained on."""
         cls = _first_of(tokenizer.cls_token_id, tokenizer.bos_token_id)
@@ -96,8 +100,8 @@ class Corpus(Frozen):
             raise InputError(f"the text of '{language}' is empty after cleaning ({dropped}); sources: {self._where()}")
         if report["tokens"] < FEWEST_TOKENS or report["blocks"] < 4 or not report["held_out_blocks"]:
             raise InputError(
-                f"the text of '{language}' is too small to train on: {report['tokens']} tokens in {report['documents']} "
-                f"documents, at least {FEWEST_TOKENS} are needed; sources: {self._where()}"
+                f"the text of '{language}' is too small to train on: {report['tokens']} tokens in "
+                f"{report['documents']} documents, at least {FEWEST_TOKENS} are needed; sources: {self._where()}"
             )
         if unknown > UNKNOWN_REFUSED:
             raise InputError(
@@ -108,7 +112,7 @@ class Corpus(Frozen):
         if unknown > UNKNOWN_WARNED:
             warnings.append(f"{language}: {unknown:.1%} of the tokens are unknown to the encoder's tokenizer")
         if self.has_spaces and report["subwords_per_word"] > SUBWORDS_WARNED:
-            warnings.append(f"{language}: {report['subwords_per_word']:.1f} subwords per word; expect a slow, weak adapter")
+            warnings.append(f"{language}: {report['subwords_per_word']:.1f} subwords per word; expect a weak adapter")
         return warnings
 
     def _where(self) -> str:

@@ -1,7 +1,10 @@
 """BERT, mBERT, RoBERTa, XLM-R and XLM-R XL: post-norm layers with `attention.output` and `output`."""
 
+from typing import Any
+
 from torch import nn
 
+from madx.adapters.spec import Place
 from madx.encoders.lm_head import LmHead
 from madx.encoders.sites import PostNorm, PreNorm, Site
 
@@ -14,26 +17,26 @@ MODEL_TYPES = {
 SITE_NAMES = {"attention": "encoder.layer.{}.attention.output", "ffn": "encoder.layer.{}.output"}
 
 
-def sites(base: nn.Module) -> list[Site]:
+def sites(base: Any) -> list[Site]:
     found: list[Site] = []
-    for i, layer in enumerate(base.encoder.layer):  # type: ignore[union-attr, arg-type]
+    for i, layer in enumerate(base.encoder.layer):
         if not hasattr(layer.output, "LayerNorm"):  # XL normalises first
             found.append(PreNorm(i, "ffn", inside=layer.intermediate, added=layer.output.dense))
             continue
-        for place, block in (("attention", layer.attention.output), ("ffn", layer.output)):
-            found.append(
-                PostNorm(i, place, added=block.dropout, residual=block, position=1, norm=block.LayerNorm)  # type: ignore[arg-type]
-            )
+        blocks: tuple[tuple[Place, Any], ...] = (("attention", layer.attention.output), ("ffn", layer.output))
+        for place, block in blocks:
+            found.append(PostNorm(i, place, added=block.dropout, residual=block, position=1, norm=block.LayerNorm))
     return found
 
 
-def embeddings(base: nn.Module) -> nn.Module:
-    return base.embeddings  # type: ignore[return-value]
+def embeddings(base: Any) -> nn.Module:
+    module: nn.Module = base.embeddings
+    return module
 
 
-def lm_head(model: nn.Module) -> LmHead:
+def lm_head(model: Any) -> LmHead:
     if hasattr(model, "cls"):
         predictions = model.cls.predictions
-        return LmHead([predictions.transform], predictions.decoder)  # type: ignore[union-attr]
+        return LmHead([predictions.transform], predictions.decoder)
     head = model.lm_head
-    return LmHead([head.dense, nn.functional.gelu, head.layer_norm], head.decoder)  # type: ignore[union-attr, list-item]
+    return LmHead([head.dense, nn.functional.gelu, head.layer_norm], head.decoder)

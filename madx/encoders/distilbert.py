@@ -1,7 +1,10 @@
 """DistilBERT: post-norm, with the norms beside the sub-layers."""
 
+from typing import Any
+
 from torch import nn
 
+from madx.adapters.spec import Place
 from madx.encoders.lm_head import LmHead
 from madx.encoders.sites import PostNorm, Site
 
@@ -9,21 +12,23 @@ MODEL_TYPES = {"distilbert": "DistilBertAdapterModel"}
 SITE_NAMES = {"attention": "transformer.layer.{}.attention_adapters", "ffn": "transformer.layer.{}.output_adapters"}
 
 
-def sites(base: nn.Module) -> list[Site]:
+def sites(base: Any) -> list[Site]:
     found: list[Site] = []
-    for i, layer in enumerate(base.transformer.layer):  # type: ignore[union-attr, arg-type]
-        for place, block, norm in (
+    for i, layer in enumerate(base.transformer.layer):
+        blocks: tuple[tuple[Place, Any, Any], ...] = (
             ("attention", layer.attention, layer.sa_layer_norm),
             ("ffn", layer.ffn, layer.output_layer_norm),
-        ):
-            found.append(PostNorm(i, place, added=block, residual=block, position=0, norm=norm))  # type: ignore[arg-type]
+        )
+        for place, block, norm in blocks:
+            found.append(PostNorm(i, place, added=block, residual=block, position=0, norm=norm))
     return found
 
 
-def embeddings(base: nn.Module) -> nn.Module:
-    return base.embeddings  # type: ignore[return-value]
+def embeddings(base: Any) -> nn.Module:
+    module: nn.Module = base.embeddings
+    return module
 
 
-def lm_head(model: nn.Module) -> LmHead:
+def lm_head(model: Any) -> LmHead:
     transform = [model.vocab_transform, model.activation, model.vocab_layer_norm]
-    return LmHead(transform, model.vocab_projector)  # type: ignore[arg-type]
+    return LmHead(transform, model.vocab_projector)

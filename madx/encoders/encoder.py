@@ -49,7 +49,9 @@ class Encoder:
         # positions that a tokenised text may fill, special tokens included
         offset = config.pad_token_id + 1 if self.model_type in ("roberta", "xlm-roberta", "xlm-roberta-xl") else 0
         self.max_length: int = config.max_position_embeddings - offset
-        self.adapters = AdapterBank(self.width, self.num_layers, getattr(config, "embedding_size", self.width)).to(device)
+        self.adapters = AdapterBank(self.width, self.num_layers, getattr(config, "embedding_size", self.width)).to(
+            device
+        )
         self.has_types: bool = self.model_type == "bert"  # segment ids mean something to it
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
@@ -104,7 +106,8 @@ class Encoder:
 
     def masked_lm_logits(self, states_MD: Tensor) -> Tensor:
         """Logits over the vocabulary at the given positions only, (M, D) to (M, V)."""
-        return self.lm_head(states_MD, self.adapters.unembed)
+        logits_MV: Tensor = self.lm_head(states_MD, self.adapters.unembed)
+        return logits_MV
 
 
 def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:
@@ -124,7 +127,9 @@ def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:
     prefix = model.base_model_prefix + "."
     missing = [k for k in info["missing_keys"] if k.startswith(prefix)]
     if missing:
-        raise InputError(f"model '{ref.name}': its weights lack {len(missing)} tensors of the encoder, e.g. {missing[0]}")
+        raise InputError(
+            f"model '{ref.name}': its weights lack {len(missing)} tensors of the encoder, e.g. {missing[0]}"
+        )
     head_is_there = not any("dense" in k or "transform" in k for k in info["missing_keys"])
     return Encoder(model, ref, device, head_is_there)
 
@@ -143,5 +148,3 @@ def _quietly(load: Any) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-

@@ -1,5 +1,7 @@
 """ModernBERT and mmBERT: pre-norm. The adapter sees the sub-layer's normed input as r, as the peer's does."""
 
+from typing import Any
+
 from torch import nn
 
 from madx.encoders.lm_head import LmHead
@@ -9,17 +11,18 @@ MODEL_TYPES = {"modernbert": "ModernBertForMaskedLM"}
 SITE_NAMES = {"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"}
 
 
-def sites(base: nn.Module) -> list[Site]:
+def sites(base: Any) -> list[Site]:
     found: list[Site] = []
-    for i, layer in enumerate(base.layers):  # type: ignore[arg-type]
+    for i, layer in enumerate(base.layers):
         found.append(PreNorm(i, "attention", inside=layer.attn, added=layer.attn.Wo, norm=layer.mlp_norm))
         found.append(PreNorm(i, "ffn", inside=layer.mlp, added=layer.mlp.Wo))
     return found
 
 
-def embeddings(base: nn.Module) -> nn.Module:
-    return base.embeddings  # type: ignore[return-value]
+def embeddings(base: Any) -> nn.Module:
+    module: nn.Module = base.embeddings
+    return module
 
 
-def lm_head(model: nn.Module) -> LmHead:
-    return LmHead([model.head], model.decoder)  # type: ignore[list-item, arg-type]
+def lm_head(model: Any) -> LmHead:
+    return LmHead([model.head], model.decoder)

@@ -15,7 +15,8 @@ from madx.adapters.spec import Place
 
 
 def _first(value: Any) -> Tensor:
-    return value[0] if isinstance(value, tuple) else value
+    tensor: Tensor = value[0] if isinstance(value, tuple) else value
+    return tensor
 
 
 class PostNorm:
@@ -86,7 +87,7 @@ class PreNorm:
     def _attention_output(self, bottlenecks: list[Any], x0: Tensor, r: Tensor) -> Tensor:
         if any(b.spec.original_ln_before and not b.spec.parallel for b in bottlenecks):
             assert self.norm is not None
-            h = x0
+            h: Tensor = x0
             for bottleneck in bottlenecks:
                 h = bottleneck(self.norm.forward(h + r), h)
             return h

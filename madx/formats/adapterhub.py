@@ -111,7 +111,9 @@ def read_tensors(folder: Path, safetensors: str, pickle: str) -> dict[str, Tenso
 def spec_from_config(config: dict[str, Any], where: str, has_version: bool = True) -> BottleneckSpec:
     """The `config` of an adapter_config.json as our spec. Raises InputError for what madx can't compute."""
     if "architecture" in config and config["architecture"] is not None:
-        raise InputError(f"{where}: architecture '{config['architecture']}' is not supported yet; bottleneck adapters are")
+        raise InputError(
+            f"{where}: architecture '{config['architecture']}' is not supported yet; bottleneck adapters are"
+        )
     for key in ("mh_adapter", "output_adapter", "reduction_factor", "non_linearity"):
         if key not in config:
             raise InputError(f"{where}: config lacks '{key}'")
@@ -132,7 +134,9 @@ def spec_from_config(config: dict[str, Any], where: str, has_version: bool = Tru
     try:
         return BottleneckSpec(
             **{key: values[key] for key in SAME_NAME},
-            reduction_factor={str(k): float(v) for k, v in factor.items()} if isinstance(factor, dict) else float(factor),
+            reduction_factor={str(k): float(v) for k, v in factor.items()}
+            if isinstance(factor, dict)
+            else float(factor),
             placement=tuple(placement),  # type: ignore[arg-type]
             parallel=values["is_parallel"],
             scaling=float(values["scaling"]) if not isinstance(values["scaling"], str) else values["scaling"],

@@ -183,7 +183,9 @@ class Planner:
             codes = [self.language(name).code for name in self.recipe.targets]
             for code in codes:
                 if self.labelled(task, code, "test") is None:
-                    raise InputError(f"task '{task.name}' has no test set for target '{code}' ({self.language(code).name})")
+                    raise InputError(
+                        f"task '{task.name}' has no test set for target '{code}' ({self.language(code).name})"
+                    )
             return [code for code in dict.fromkeys(codes) if code not in sources]
         needs_text = any(GRID[m].evaluated_with == "target" or GRID[m].target_mlm_first for m in self.recipe.methods)
         codes = [code for code in task.test_languages() if code not in sources]
@@ -226,9 +228,7 @@ class Planner:
                     code = {"target": target, "source": sources[0], "none": None}[row.evaluated_with]
                     test = self.labelled(task, target, "test")
                     assert test is not None
-                    evaluation = Evaluation(
-                        task=stage, language=self.language_stage(code) if code else None, test=test
-                    )
+                    evaluation = Evaluation(task=stage, language=self.language_stage(code) if code else None, test=test)
                     cells.append(Cell(task.name, method, target, seed, evaluation))
         return cells
 

@@ -133,9 +133,8 @@ def recipe_from(data: dict[str, Any], where: str, overrides: list[str]) -> Recip
             if not isinstance(table, dict):
                 raise InputError(f"--set {override}: '{parent}' is no table")
         table[last] = parsed
-    for key in ("source",):
-        if isinstance(data.get(key), str):
-            data[key] = [data[key]]
+    if isinstance(data.get("source"), str):
+        data["source"] = [data["source"]]
     if isinstance(data.get("text"), dict):
         data["text"] = {code: [v] if isinstance(v, str) else v for code, v in data["text"].items()}
     return validate(Recipe, data, where)

@@ -94,7 +94,10 @@ def write_run(plan: Plan, session: Session, folder: Path, seconds: float) -> lis
         cells.append(
             {
                 "file": str(path.relative_to(folder)),
-                "task": task.name, "method": cell.method, "target": cell.target, "seed": cell.seed,
+                "task": task.name,
+                "method": cell.method,
+                "target": cell.target,
+                "seed": cell.seed,
                 "seconds": round(sum(session.store.result(name)["seconds"] for name in upstream), 2),
                 "adapters": [n for n in upstream if not n.startswith(("text-", "evaluation-"))],
             }  # fmt: skip
@@ -139,9 +142,19 @@ def score_run(folder: Path) -> list[Score]:
             value, low, high = interval(count(metric, gold, predicted), metric.value, run["bootstrap"])
             scores.append(
                 Score(
-                    model=run["model"]["name"], task=cell["task"], metric=metric.name, method=cell["method"],
-                    source=run["source"], target=cell["target"], seed=cell["seed"], value=value, ci_low=low,
-                    ci_high=high, n=len(gold), steps_seconds=cell["seconds"], adapter_ids="+".join(cell["adapters"]),
+                    model=run["model"]["name"],
+                    task=cell["task"],
+                    metric=metric.name,
+                    method=cell["method"],
+                    source=run["source"],
+                    target=cell["target"],
+                    seed=cell["seed"],
+                    value=value,
+                    ci_low=low,
+                    ci_high=high,
+                    n=len(gold),
+                    steps_seconds=cell["seconds"],
+                    adapter_ids="+".join(cell["adapters"]),
                     primary=number == 0,
                 )  # fmt: skip
             )

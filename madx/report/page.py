@@ -64,7 +64,9 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
         write_text(folder / "plots" / f"{name}.svg", chart)
     adapters = adapter_rows(run)
     if adapters:
-        text.append("\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n| language | before | after |\n|---|--:|--:|\n")
+        text.append(
+            "\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n| language | before | after |\n|---|--:|--:|\n"
+        )
         text += [f"| {a['language']} | {a['before']:.2f} | {a['after']:.2f} |\n" for a in adapters]
     write_text(folder / "report.md", "".join(text))
     page = PAGE.render(

@@ -32,7 +32,9 @@ def score_table(matrix: Matrix) -> pd.DataFrame:
 def markdown(table: pd.DataFrame) -> str:
     header = "| target | " + " | ".join(table.columns) + " |"
     rule = "|---|" + "--:|" * len(table.columns)
-    rows = [f"| {name} | " + " | ".join(row) + " |" for name, row in zip(table.index, table.values.tolist(), strict=True)]
+    rows = [
+        f"| {name} | " + " | ".join(row) + " |" for name, row in zip(table.index, table.values.tolist(), strict=True)
+    ]
     return "\n".join([header, rule, *rows]) + "\n"
 
 
@@ -42,7 +44,9 @@ def latex(table: pd.DataFrame) -> str:
 
     lines = [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\toprule"]
     lines.append(" & ".join(["target", *map(safe, table.columns)]) + r" \\ \midrule")
-    lines += [" & ".join([safe(n), *map(safe, r)]) + r" \\" for n, r in zip(table.index, table.values.tolist(), strict=True)]
+    lines += [
+        " & ".join([safe(n), *map(safe, r)]) + r" \\" for n, r in zip(table.index, table.values.tolist(), strict=True)
+    ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -58,5 +62,5 @@ def adapter_rows(run: dict[str, object]) -> list[dict[str, object]]:
             "seconds": facts["seconds"],
         }
         for name, facts in steps.items()
-        if name.startswith("language-") and "held_out_before" in facts
+        if facts.get("trained") == "language adapter"
     ]

@@ -4,6 +4,8 @@ from madx.stages.evaluate import Evaluation
 from madx.stages.language import ImportedAdapter, LanguageStage
 from madx.stages.task import TaskStage
 
+__all__ = ["Evaluation", "ImportedAdapter", "LanguageStage", "TaskStage"]
+
 # an Evaluation names the two stages above it, which are defined with its help
 Evaluation.model_rebuild(
     _types_namespace={"TaskStage": TaskStage, "LanguageStage": LanguageStage, "ImportedAdapter": ImportedAdapter}

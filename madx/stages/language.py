@@ -61,8 +61,11 @@ class LanguageStage(Frozen):
                 seed=self.seed,
                 device=session.device,
                 trackers=session.trackers,
-                watch=lambda done, total, numbers: session.watch(f"language adapter {self.subject}", done, total, numbers),
+                watch=lambda done, total, numbers: session.watch(
+                    f"language adapter {self.subject}", done, total, numbers
+                ),
             )
+            result["trained"] = "language adapter" if self.adapter else "encoder"
             before, after = result["evaluations"][0], result["evaluations"][-1]
             result["held_out_before"], result["held_out_after"] = before["held_out_loss"], after["held_out_loss"]
             if not math.isfinite(result["held_out_after"]):

@@ -141,7 +141,16 @@ class TaskStage(Frozen):
             "base_model": {"name": self.encoder.name, "digest": self.encoder.digest, "revision": self.encoder.revision},
             "language_adapters": [adapter.subject for adapter in self.below],
             "hyper_parameters": self.model_dump(
-                include={"epochs", "batch_size", "learning_rate", "warm_up", "max_length", "checkpoint", "seed", "cycle"}
+                include={
+                    "epochs",
+                    "batch_size",
+                    "learning_rate",
+                    "warm_up",
+                    "max_length",
+                    "checkpoint",
+                    "seed",
+                    "cycle",
+                }
             ),
             "dev": result["evaluations"],
         }

@@ -80,4 +80,3 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     for feature, number in zip(features, decoded, strict=True):
         result[feature.example] = spec.labels[number]
     return result
-

@@ -177,4 +177,3 @@ class Tokens:
         """(ids, segment ids) of a text or a pair, cut to max_length at the longer end."""
         out = self.tokenizer(text, pair, truncation=True, max_length=self.max_length, return_token_type_ids=True)
         return tuple(out["input_ids"]), tuple(out.get("token_type_ids") or [0] * len(out["input_ids"]))
-

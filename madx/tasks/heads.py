@@ -1,6 +1,6 @@
 """Prediction heads, with AdapterHub's module order, so that tensors keep their names: `heads.{name}.{index}`.
 
-For each of `layers`: Dropout, Linear and, but for the last, the activation (PEER_FORMAT: 1 layer: `1.*`; 2: `1.*`, `4.*`).
+For each of `layers`: Dropout, Linear and, but for the last, the activation; so 1 layer is `1.*`, 2 are `1.*` and `4.*`.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from madx.adapters.bottleneck import activation
 from madx.config import Frozen
 
-HeadType = Literal[
-    "tagging", "classification", "multilabel_classification", "multiple_choice", "question_answering"
-]
+HeadType = Literal["tagging", "classification", "multilabel_classification", "multiple_choice", "question_answering"]
 
 
 class HeadSpec(Frozen):

@@ -6,6 +6,7 @@ Evaluation keeps the counts, so an interval is one matrix product over resampled
 import re
 import string
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,12 +30,14 @@ class Metric:
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
     total = sums[..., 1]
-    return 100.0 * np.divide(sums[..., 0], total, out=np.zeros_like(total), where=total > 0)
+    percent: np.ndarray = 100.0 * np.divide(sums[..., 0], total, out=np.zeros_like(total), where=total > 0)
+    return percent
 
 
 def _f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
     below = 2 * tp + fp + fn
-    return 100.0 * np.divide(2 * tp, below, out=np.zeros_like(below, dtype=float), where=below > 0)
+    percent: np.ndarray = 100.0 * np.divide(2 * tp, below, out=np.zeros_like(below, dtype=float), where=below > 0)
+    return percent
 
 
 def _micro_f1(sums: np.ndarray) -> np.ndarray:
@@ -61,7 +64,9 @@ def span_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
 
 def chunk_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
     """seqeval's default F1 over bare tags, which XTREME reports for POS: runs of one tag are a chunk."""
-    return _of_sets(set(get_entities(list(gold))), set(get_entities(list(predicted))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that bare tags are no entity tags
+        return _of_sets(set(get_entities(list(gold))), set(get_entities(list(predicted))))
 
 
 def macro_f1(labels: Sequence[str]) -> Metric:
@@ -81,7 +86,8 @@ def macro_f1(labels: Sequence[str]) -> Metric:
         per = sums.reshape(*sums.shape[:-1], len(labels), 3)
         occurs = per.sum(-1) > 0
         f1 = _f1(per[..., 0], per[..., 1], per[..., 2])
-        return (f1 * occurs).sum(-1) / np.maximum(occurs.sum(-1), 1)
+        mean: np.ndarray = (f1 * occurs).sum(-1) / np.maximum(occurs.sum(-1), 1)
+        return mean
 
     return Metric("macro-f1", counts, value)
 
@@ -91,7 +97,9 @@ def macro_f1(labels: Sequence[str]) -> Metric:
 
 def normalise_answer(text: str) -> str:
     """Lower case, no punctuation, no English articles, single spaces (SQuAD, Rajpurkar et al. 2016)."""
-    text = "".join(c for c in text.lower() if c not in string.punctuation and not unicodedata.category(c).startswith("P"))
+    text = "".join(
+        c for c in text.lower() if c not in string.punctuation and not unicodedata.category(c).startswith("P")
+    )
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 

@@ -24,7 +24,9 @@ def head_spec(spec: TaskSpec) -> HeadSpec:
 def _example(row: dict[str, Any], where: str) -> Example:
     answers = row["answers"]
     if isinstance(answers, dict):  # the Hub's columns
-        answers = [{"text": t, "answer_start": s} for t, s in zip(answers["text"], answers["answer_start"], strict=True)]
+        answers = [
+            {"text": t, "answer_start": s} for t, s in zip(answers["text"], answers["answer_start"], strict=True)
+        ]
     for answer in answers:
         start, text = answer["answer_start"], answer["text"]
         if row["context"][start : start + len(text)] != text:

@@ -68,7 +68,10 @@ def fit(
     """
     names, values = list(parameters), list(parameters.values())
     accelerator = Accelerator(
-        cpu=device.type == "cpu", mixed_precision=mixed_precision(device), log_with=list(trackers) or None, project_dir=folder
+        cpu=device.type == "cpu",
+        mixed_precision=mixed_precision(device),
+        log_with=list(trackers) or None,
+        project_dir=folder,
     )
     if trackers:
         accelerator.init_trackers("madx", config=schedule.model_dump())
@@ -144,8 +147,12 @@ def fit(
                 {
                     "parameters": {n: v.detach().cpu() for n, v in zip(names, values, strict=True)},
                     "optimizer": optimizer.state_dict(),
-                    "step": done, "evaluations": evaluations, "best": best, "losses": losses,
-                    "seconds": seconds_before + now - began, "tokens": tokens,
+                    "step": done,
+                    "evaluations": evaluations,
+                    "best": best,
+                    "losses": losses,
+                    "seconds": seconds_before + now - began,
+                    "tokens": tokens,
                 },  # fmt: skip
             )
     if keep_best and best is not None:

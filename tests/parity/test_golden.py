@@ -64,15 +64,17 @@ def use_lm_head(encoder: Encoder, folder: Path) -> None:
 
 def static_lm_head(encoder: Encoder, folder: Path) -> None:
     tensors = read_tensors(folder, "model_head.safetensors", "pytorch_model_head.bin")
-    encoder.model.load_state_dict(
-        {k: v for k, v in tensors.items() if k in encoder.model.state_dict()}, strict=False
-    )
+    encoder.model.load_state_dict({k: v for k, v in tensors.items() if k in encoder.model.state_dict()}, strict=False)
     encoder.lm_head.decoder.bias.data.copy_(tensors["lm_head.decoder.bias"])
 
 
 def load_case(meta: dict) -> tuple[Encoder, dict[str, Head]]:
     encoder = load_encoder(resolve_encoder(str(GOLDEN / meta["base"])), torch.device("cpu"))
-    if meta["model_class"].endswith("AdapterModel") and meta["model_type"] != "distilbert" and meta["head"] == "default":
+    if (
+        meta["model_class"].endswith("AdapterModel")
+        and meta["model_type"] != "distilbert"
+        and meta["head"] == "default"
+    ):
         encoder.lm_head.decoder.bias.data.zero_()  # the peer loses this bias
     heads: dict[str, Head] = {}
     for item in meta["load"]:
@@ -221,7 +223,11 @@ def test_training(path: Path) -> None:
         parameter.requires_grad_(True)
     hyper = meta["hyper"]
     optimizer = torch.optim.AdamW(
-        named.values(), lr=hyper["lr"], betas=tuple(hyper["betas"]), eps=hyper["eps"], weight_decay=hyper["weight_decay"]
+        named.values(),
+        lr=hyper["lr"],
+        betas=tuple(hyper["betas"]),
+        eps=hyper["eps"],
+        weight_decay=hyper["weight_decay"],
     )
     losses = []
     for step in range(hyper["steps"]):

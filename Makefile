@@ -1,0 +1,24 @@
+# `make run`: the quick start. `make test`: every check. Both set up .venv by themselves (Python 3.11+, make, git).
+PYTHON ?= python3
+BIN := .venv/bin
+.PHONY: run test lint clean
+
+run: .venv/ready
+	$(BIN)/madx run
+
+test: .venv/ready lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: .venv/ready
+	$(BIN)/ruff check madx tests pretraining
+	$(BIN)/ruff format --check madx tests pretraining
+	$(BIN)/mypy
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("madx needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv
