@@ -78,7 +78,8 @@ def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:
     try:
         return model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelt key is more telling than the missing one that it leaves
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = _known_keys(model, first["loc"][:-1])

@@ -58,7 +58,9 @@ class Corpus(Frozen):
         words = unknown = 0
         clean = self._clean(cleaner, data)
         while batch := list(islice(clean, 1000)):
-            for text, ids in zip(batch, tokenizer(batch, add_special_tokens=False)["input_ids"], strict=True):
+            for text, ids in zip(
+                batch, tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"], strict=True
+            ):
                 aside = tokens["held_out"] < HELD_OUT_TOKENS and is_held_out(text, HELD_OUT_SHARE)
                 part = "held_out" if aside else "train"
                 packers[part].add(ids)

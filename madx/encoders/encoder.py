@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
@@ -122,7 +123,7 @@ def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:
         if config.model_type == "deberta-v2" and any("lm_predictions" in k for k in info["unexpected_keys"]):
             config.legacy = False
             model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(f"model '{ref.name}': cannot be loaded: {_first_line(error)}") from None
     prefix = model.base_model_prefix + "."
     missing = [k for k in info["missing_keys"] if k.startswith(prefix)]

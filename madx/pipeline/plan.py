@@ -204,9 +204,8 @@ class Planner:
         tasks = list({step_name(c.evaluation.task): c.evaluation.task for c in cells}.values())
         swapped = [c.evaluation.language for c in cells if c.evaluation.language is not None]
         languages = [a for task in tasks for a in (*task.below, *([task.start] if task.start else []))] + swapped
-        for adapter in languages:  # every text first: bad input is found before any training
-            if isinstance(adapter, LanguageStage):
-                add(adapter.text)
+        for adapter in languages:  # texts and ready-made adapters first: bad input is found before any training
+            add(adapter.text if isinstance(adapter, LanguageStage) else adapter)
         for step in (*languages, *tasks, *(c.evaluation for c in cells)):
             add(step)
         return Plan(self.recipe, self.encoder, tuple(steps.items()), tuple(cells), tuple(self.notes))

@@ -63,7 +63,10 @@ def span_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
 
 
 def chunk_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
-    """seqeval's default F1 over bare tags, which XTREME reports for POS: runs of one tag are a chunk."""
+    """seqeval's default F1 over bare tags, which XTREME reports for POS: runs of one tag are a chunk.
+
+    Sentence by sentence; over a whole corpus seqeval joins an X at a sentence's end to one at the next one's start.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that bare tags are no entity tags
         return _of_sets(set(get_entities(list(gold))), set(get_entities(list(predicted))))

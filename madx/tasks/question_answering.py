@@ -117,5 +117,5 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     best: list[tuple[float, str]] = [(float("-inf"), "")] * len(examples)
     for feature, (score, first, last) in zip(features, decoded, strict=True):
         if score > best[feature.example][0]:
-            best[feature.example] = (score, examples[feature.example].inputs[1][first:last])
+            best[feature.example] = (score, examples[feature.example].inputs[1][first:last].strip())
     return [text for _, text in best]

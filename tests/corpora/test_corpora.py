@@ -1,0 +1,160 @@
+"""Text in, blocks out: nothing lost, nothing padded, memory flat, and errors with file:line."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from madx.catalog.language import TextSource
+from madx.config import InputError
+from madx.corpora.clean import Cleaner, is_held_out
+from madx.corpora.documents import documents
+from madx.corpora.masking import mask_tokens
+from madx.corpora.packing import Blocks, Packer
+from madx.corpora.prepare import Corpus
+
+
+def source(path: Path, **more: Any) -> TextSource:
+    return TextSource(file=str(path), **more)
+
+
+def test_every_format_is_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = ["Første sætning", "第二句", "ثالث"]
+    (tmp_path / "a.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    with gzip.open(tmp_path / "b.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("\r\n".join(texts))
+    (tmp_path / "c.jsonl").write_text("\n".join(json.dumps({"text": t}) for t in texts))
+    pq.write_table(pa.table({"text": texts}), tmp_path / "d.parquet")
+    for name in ("a.txt", "b.txt.gz", "c.jsonl", "d.parquet"):
+        assert list(documents(source(tmp_path / name), None)) == texts, name
+    assert list(documents(source(tmp_path), None)) == texts * 4
+    assert list(documents(source(tmp_path / "a.txt", lines=(2, 2)), None)) == texts[1:2]
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"fine\nna\xefve\n")
+    with pytest.raises(InputError, match=r"a\.txt:2: not UTF-8 \(byte 3\)"):
+        list(documents(source(tmp_path / "a.txt"), None))
+
+
+def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n{"txt": "y"}\n')
+    with pytest.raises(InputError, match=r"a\.jsonl:2: no JSON object with a 'text'"):
+        list(documents(source(tmp_path / "a.jsonl"), None))
+
+
+def test_one_endless_line_is_cut(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("ø" * 3_000_000, encoding="utf-8")
+    assert max(map(len, documents(source(tmp_path / "a.txt"), None))) <= 1 << 20
+
+
+def test_cleaning_counts_what_it_drops() -> None:
+    cleaner = Cleaner()
+    kept = [cleaner(t) for t in ["e\u0301tude du soir", "étude du soir", "", "short", "another sentence"]]
+    assert kept == ["étude du soir", None, None, None, "another sentence"]
+    assert cleaner.dropped == {"repeated": 1, "empty": 1, "shorter than 10 characters": 1}
+
+
+def test_cleaning_keeps_distinct_lines() -> None:
+    cleaner = Cleaner()
+    assert sum(cleaner(f"sentence number {i}") is not None for i in range(20_000)) == 20_000
+
+
+def test_held_out_depends_on_content_alone() -> None:
+    texts = [f"sentence {i}" for i in range(4000)]
+    chosen = [t for t in texts if is_held_out(t, 0.05)]
+    assert 130 < len(chosen) < 270
+    assert chosen == [t for t in texts if is_held_out(t, 0.05)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(st.integers(10, 99), max_size=30), max_size=20), st.integers(4, 16))
+def test_packing_keeps_every_token_in_order(tmp_path_factory: Any, texts: list[list[int]], length: int) -> None:
+    path = tmp_path_factory.mktemp("packed") / "x.bin"
+    packer = Packer(path, length, cls=1, sep=2)
+    for text in texts:
+        packer.add(text)
+    packer.close()
+    blocks = Blocks(path, length)
+    stream = [t for text in texts for t in (*text, 2)]
+    packed = blocks.array[:, 1:-1].reshape(-1).tolist()
+    assert packed == stream[: len(packed)]
+    assert len(stream) - len(packed) < length - 2
+    assert (blocks.array[:, 0] == 1).all()
+    assert (blocks.array[:, -1] == 2).all()
+
+
+def test_batches_are_functions_of_their_number(tmp_path: Path) -> None:
+    packer = Packer(tmp_path / "x.bin", 4, cls=1, sep=2)
+    packer.add(range(10, 10 + 2 * 7 - 1))
+    packer.close()
+    first, again = Blocks(tmp_path / "x.bin", 4), Blocks(tmp_path / "x.bin", 4)
+    forward = [first.batch(i, 3, seed=5) for i in range(9)]
+    backward = [again.batch(i, 3, seed=5) for i in reversed(range(9))][::-1]
+    assert all((a == b).all() for a, b in zip(forward, backward, strict=True))
+    rows = np.concatenate(forward)[:21]  # three epochs: every block three times
+    assert {tuple(r) for r in rows.tolist()} == {tuple(r) for r in first.array.tolist()}
+    assert all((rows == r).all(1).sum() == 3 for r in first.array)
+
+
+def test_masking_is_bert_s() -> None:
+    ids = torch.randint(5, 1000, (200, 64))
+    ids[:, 0] = 1
+    masked = mask_tokens(ids, special=torch.tensor([0, 1, 2, 3, 4]), mask_id=4, vocabulary=1000, seed=1)
+    share = masked.chosen_BT.float().mean().item()
+    assert 0.14 < share < 0.16
+    assert not masked.chosen_BT[:, 0].any()
+    changed = masked.ids_BT[masked.chosen_BT]
+    assert 0.78 < (changed == 4).float().mean() < 0.82
+    assert 0.08 < (changed == masked.targets_M).float().mean() < 0.12
+    assert torch.equal(masked.ids_BT[~masked.chosen_BT], ids[~masked.chosen_BT])
+    same = mask_tokens(ids, special=torch.tensor([0, 1, 2, 3, 4]), mask_id=4, vocabulary=1000, seed=1)
+    assert torch.equal(masked.ids_BT, same.ids_BT)
+
+
+def corpus(path: Path, **more: Any) -> Corpus:
+    values = {"language": "swe", "has_spaces": True, "sources": (source(path),), "digests": ("x",), "tokenizer": "t",
+              "block_size": 16, "max_tokens": 1 << 30}  # fmt: skip
+    return Corpus(**{**values, **more})
+
+
+def test_an_empty_and_a_small_corpus_are_refused_before_training(tmp_path: Path, tiny: Any) -> None:
+    for content, message in (("", "empty after cleaning"), ("one single sentence\n", "too small to train on")):
+        (tmp_path / "a.txt").write_text(content)
+        with pytest.raises(InputError, match=message):
+            corpus(tmp_path / "a.txt").prepare(tmp_path, tiny.tokenizer, None)
+
+
+def test_a_script_that_the_tokenizer_cannot_write_is_refused(tmp_path: Path) -> None:
+    class Blind:
+        cls_token_id, sep_token_id, bos_token_id, eos_token_id, unk_token_id = 1, 2, 1, 2, 3
+
+        def __call__(self, texts: list[str], **options: bool) -> dict[str, list[list[int]]]:
+            return {"input_ids": [[3] * 10 for _ in texts]}
+
+    (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(400)))
+    with pytest.raises(InputError, match="100% of its tokens are unknown"):
+        corpus(tmp_path / "a.txt").prepare(tmp_path, Blind(), None)
+
+
+def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, tiny: Any) -> None:
+    """Python's own allocations while preparing a text and one ten times as long."""
+    import tracemalloc
+
+    peaks = []
+    for lines in (3_000, 30_000):
+        (tmp_path / "a.txt").write_text("\n".join(f"mening nummer {i} om vädret i dag" for i in range(lines)))
+        tracemalloc.start()
+        corpus(tmp_path / "a.txt").prepare(tmp_path, tiny.tokenizer, None)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] + 2_000_000, peaks

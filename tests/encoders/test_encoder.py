@@ -1,0 +1,112 @@
+"""Every family of encoders: hooks change what they should and nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import FAMILIES, make_encoder
+from transformers import AutoModelForMaskedLM
+
+from madx.adapters.spec import BottleneckSpec, InvertibleSpec
+from madx.config import InputError
+from madx.encoders.encoder import Encoder, load_encoder
+from madx.encoders.reference import resolve_encoder
+
+IDS = torch.tensor([[1, 50, 60, 70, 80, 2], [1, 90, 100, 2, 0, 0]])
+MASK = IDS != 0
+LANGUAGE = BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec(), placement=("attention", "ffn"))
+
+
+def add(encoder: Encoder, name: str, spec: BottleneckSpec) -> None:
+    adapter = encoder.adapters.add(name, spec)
+    for parameter in adapter.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+
+
+@torch.no_grad()
+def test_without_an_active_adapter_it_is_the_base_bit_for_bit(encoder: Encoder) -> None:
+    plain = AutoModelForMaskedLM.from_pretrained(encoder.ref.path).eval()
+    wanted = plain(input_ids=IDS, attention_mask=MASK).logits
+    add(encoder, "swe", LANGUAGE)
+    hidden = encoder.hidden(IDS, MASK)
+    assert torch.equal(encoder.masked_lm_logits(hidden), wanted)
+    assert set(encoder.model.state_dict()) == set(plain.state_dict())
+
+
+@torch.no_grad()
+def test_adapters_act_in_order_and_can_be_swapped(encoder: Encoder) -> None:
+    for name in ("swe", "por"):
+        add(encoder, name, LANGUAGE)
+    add(encoder, "ner", BottleneckSpec())
+    outputs = []
+    for stack in ((), ("swe",), ("por",), ("swe", "ner"), ("por", "ner"), ("ner", "swe")):
+        encoder.adapters.activate(*stack)
+        outputs.append(encoder.hidden(IDS, MASK))
+    for i, one in enumerate(outputs):
+        for other in outputs[i + 1 :]:
+            assert not torch.allclose(one, other)
+    encoder.adapters.activate("swe", "ner")
+    assert torch.equal(encoder.hidden(IDS, MASK), outputs[3])
+
+
+def test_only_the_active_adapters_get_gradients(encoder: Encoder) -> None:
+    add(encoder, "swe", LANGUAGE)
+    add(encoder, "por", LANGUAGE)
+    encoder.adapters.activate("swe")
+    encoder.masked_lm_logits(encoder.hidden(IDS, MASK)[MASK]).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.adapters.get("swe").parameters())
+    assert all(p.grad is None for p in encoder.adapters.get("por").parameters())
+    assert all(p.grad is None for p in encoder.model.parameters())
+
+
+@torch.no_grad()
+def test_every_layer_and_place_has_a_site(encoder: Encoder) -> None:
+    assert sorted((s.layer, s.place) for s in encoder.sites) == [(i, p) for i in (0, 1) for p in ("attention", "ffn")]
+    base = encoder.hidden(IDS, MASK)
+    for layer in (0, 1):
+        for place in ("attention", "ffn"):
+            add(encoder, "one", BottleneckSpec(placement=(place,), leave_out=(1 - layer,)))
+            encoder.adapters.activate("one")
+            assert not torch.allclose(encoder.hidden(IDS, MASK), base), (layer, place)
+
+
+@torch.no_grad()
+def test_skipped_layers_are_bypassed(tiny: Encoder) -> None:
+    add(tiny, "one", BottleneckSpec(leave_out=(1,)))
+    tiny.adapters.activate("one")
+    tiny.adapters.skip_layers = frozenset({0})
+    skipped = tiny.hidden(IDS, MASK)
+    tiny.adapters.activate()
+    assert torch.equal(skipped, tiny.hidden(IDS, MASK))
+
+
+def test_training_puts_the_encoder_back(tiny: Encoder) -> None:
+    before = {k: v.clone() for k, v in tiny.model.state_dict().items()}
+    with tiny.training(*tiny.base.parameters()):
+        for parameter in tiny.base.parameters():
+            parameter.data.add_(1.0)
+    assert all(torch.equal(v, before[k]) for k, v in tiny.model.state_dict().items())
+    assert not tiny.model.training
+
+
+def test_a_directory_without_weights_is_refused(tmp_path: Path, encoder_folder: Callable[[str], Path]) -> None:
+    (tmp_path / "config.json").write_bytes((encoder_folder("bert") / "config.json").read_bytes())
+    with pytest.raises(InputError, match="has no weights"):
+        resolve_encoder(str(tmp_path))
+
+
+def test_damaged_and_foreign_encoders_are_refused_in_one_line(tmp_path: Path) -> None:
+    folder = make_encoder(tmp_path / "one", "bert")
+    (folder / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_encoder(resolve_encoder(str(folder)), torch.device("cpu"))
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(InputError, match="'gpt2' is not supported"):
+        load_encoder(resolve_encoder(str(folder)), torch.device("cpu"))
+
+
+def test_every_family_is_tested() -> None:
+    from madx.encoders.encoder import FAMILIES as known
+
+    assert {t for family in known for t in family.MODEL_TYPES} == set(FAMILIES) | {"xlm-roberta-xl"}

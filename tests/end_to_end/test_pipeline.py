@@ -1,0 +1,169 @@
+"""The whole pipeline on tiny encoders, named by what a user sees."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+METHODS = {"madx", "tlr", "source-adapter", "no-language-adapter", "task-only", "full", "full-target-mlm"}
+
+
+def start(project: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "madx", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=project,
+        env={**ENVIRONMENT, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def madx(project: Path, *arguments: str, text: str | None = None) -> tuple[str, str]:
+    process = start(project, *arguments) if text is None else None
+    if process is None:
+        done = subprocess.run(
+            [sys.executable, "-m", "madx", *arguments],
+            cwd=project,
+            env=ENVIRONMENT,
+            input=text,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout, done.stderr
+    out, error = process.communicate()
+    assert process.returncode == 0, error
+    return out, error
+
+
+def test_run_rerun_report_predict_and_export(project: Path) -> None:
+    out, _ = madx(project, "run", "recipe.toml", "--dry-run", "--json")
+    plan = json.loads(out)
+    assert {row["status"] for row in plan} == {"to do"}
+    out, error = madx(project, "run", "recipe.toml")
+    assert "report.html" in out
+    folder = project / "results" / "tiny"
+    rows = list(csv.DictReader((folder / "scores.csv").open()))
+    assert {row["method"] for row in rows} == METHODS
+    assert {row["target"] for row in rows} == {"swe", "eng"}
+    assert {row["seed"] for row in rows} == {"1", "2"}
+    for name in ("recipe.toml", "report.md", "report.html", "run.json", "tables/tags.tex", "plots/tags.svg"):
+        assert (folder / name).stat().st_size > 100, name
+    assert "http" not in (folder / "report.html").read_text().replace("http://www.w3.org", "")
+
+    # the same work isn't done twice
+    _, error = madx(project, "run", "recipe.toml")
+    assert f"everything is reused: all {len(plan)} steps" in error
+    out, _ = madx(project, "run", "results/tiny/recipe.toml", "--dry-run", "--json")
+    assert {row["status"] for row in json.loads(out)} == {"to do"} or len(json.loads(out)) == len(plan)
+
+    # new text names new steps, and what doesn't depend on it stays
+    with open(project / "swe.txt", "a") as file:
+        file.write("en helt ny mening om havet\n")
+    out, _ = madx(project, "run", "recipe.toml", "--dry-run", "--json")
+    to_do = {row["step"].rsplit("-", 1)[0] for row in json.loads(out) if row["status"] == "to do"}
+    assert "language-swe" in to_do
+    assert "language-eng" not in to_do
+
+    # the report from predictions alone
+    wanted = {name: (folder / name).read_bytes() for name in ("scores.csv", "report.md", "report.html")}
+    for name in wanted:
+        (folder / name).unlink()
+    madx(project, "report", "results/tiny")
+    assert {name: (folder / name).read_bytes() for name in wanted} == wanted
+
+
+def test_predict_gives_the_format_back(project: Path) -> None:
+    madx(project, "run", "recipe.toml", "--set", 'methods=["madx"]', "--set", "seeds=[1]")
+    more = ("--recipe", "recipe.toml", "--set", 'methods=["madx"]', "--set", "seeds=[1]")
+    out, _ = madx(project, "predict", "tags", "--language", "swe", *more, text="hunden sover\nen katt\n")
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert [line[0] for line in lines] == ["hunden", "sover", "", "en", "katt", ""]
+    assert all(line[1] in {"ADJ", "DET", "NOUN", "NUM", "PRON", "VERB"} for line in lines if len(line) == 2)
+    folder = next((project / "results" / ".store").glob("language-swe-*"))
+    madx(project, "adapters", "export", str(folder), "--to", "out", "--model", _model(project))
+    assert sorted(p.name for p in (project / "out").iterdir()) == [
+        "adapter.safetensors", "adapter_config.json", "pytorch_adapter.bin",
+    ]  # fmt: skip
+    out, _ = madx(project, "adapters", "list", "--json")
+    assert {row["kind"] for row in json.loads(out)} == {"language adapter", "task adapter"}
+
+
+def _model(project: Path) -> str:
+    line = next(line for line in (project / "recipe.toml").read_text().splitlines() if line.startswith("model"))
+    return line.split('"')[1]
+
+
+def _kill_when(project: Path, pattern: str, *arguments: str) -> None:
+    """Run with a checkpoint after every update, and kill the process as soon as such a file is there."""
+    process = start(project, *arguments, MADX_CHECKPOINT_SECONDS="0")
+    deadline = time.time() + 240
+    while not list((project / "results" / ".store").glob(pattern)):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.time() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(project: Path) -> None:
+    settings = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=60", "--set",
+                "task_adapter.epochs=20")  # fmt: skip
+    whole, cut = ("run", "recipe.toml", *settings, "--results", "whole"), ("run", "recipe.toml", *settings)
+    _kill_when(project, "language-eng-*/checkpoint.pt", *cut)
+    assert not list((project / "results" / ".store").glob("language-eng-*/done.json"))
+    _kill_when(project, "task-tags-*/checkpoint.pt", *cut)
+    madx(project, *cut)
+    madx(project, *whole)
+    compared = 0
+    for path in (project / "whole" / ".store").glob("*-*/*.safetensors"):
+        twin = project / "results" / ".store" / path.parent.name / path.name
+        assert twin.read_bytes() == path.read_bytes(), twin
+        compared += 1
+    assert compared >= 6  # two language adapters with their heads, a task adapter and its head
+
+
+def test_two_runs_at_once_neither_repeat_nor_corrupt(project: Path) -> None:
+    settings = ("run", "recipe.toml", "--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set",
+                "language_adapter.steps=40")  # fmt: skip
+    both = [start(project, *settings) for _ in range(2)]
+    outputs = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    done = [line for _, error in outputs for line in error.splitlines() if line.startswith("[") and line.endswith(" s")]
+    names = [line.split()[1] for line in done]
+    assert len(names) == len(set(names))
+    assert outputs[0][0] == outputs[1][0]
+
+
+@pytest.mark.parametrize("kind", ["classification", "multiple-choice", "question-answering"])
+def test_every_kind_of_task_runs(project: Path, kind: str) -> None:
+    rows = {
+        "classification": [{"text": f"the dog sleeps {i}", "label": "ab"[i % 2]} for i in range(12)],
+        "multiple-choice": [
+            {"premise": f"it rained {i}", "choice1": "wet", "choice2": "dry", "question": "effect", "label": i % 2}
+            for i in range(12)
+        ],
+        "question-answering": [
+            {"id": str(i), "question": "who?", "context": f"yes {i} Anna came", "answers": [
+                {"text": "Anna", "answer_start": len(f"yes {i} ")}]}
+            for i in range(12)
+        ],
+    }[kind]  # fmt: skip
+    metric = {"classification": "accuracy", "multiple-choice": "accuracy", "question-answering": "qa-f1"}[kind]
+    (project / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    labels = 'labels = ["a", "b"]\n' if kind == "classification" else ""
+    data = '[data.eng]\ntrain = "a.jsonl"\ndev = "a.jsonl"\n[data.swe]\ntest = "a.jsonl"\n'
+    (project / "tasks" / "tags.toml").write_text(f'kind = "{kind}"\nmetric = "{metric}"\n{labels}{data}')
+    out, _ = madx(project, "run", "recipe.toml", "--json", "--set", 'methods=["madx"]', "--set", "seeds=[1]")
+    scores = json.loads(out)
+    assert {row["target"] for row in scores} == {"swe"}
+    assert all(0 <= row["ci_low"] <= row["value"] <= row["ci_high"] <= 100 for row in scores)

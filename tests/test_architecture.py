@@ -1,0 +1,51 @@
+"""The rooms and their layers: a room imports only rooms of a lower layer, and foreign libraries have doors."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "madx"
+LAYERS = {
+    "config": 0, "store": 0.5, "device": 0.5,
+    "catalog": 1, "adapters": 1, "scores": 1,
+    "encoders": 2, "corpora": 2, "tasks": 3, "training": 2,
+    "formats": 4, "methods": 5, "stages": 6, "pipeline": 7, "report": 7, "cli": 8, "__main__": 9, "__init__": 0,
+}  # fmt: skip
+DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "altair": {"report"}, "transformers": {"encoders"},
+         "accelerate": {"training"}, "seqeval": {"tasks"}}  # fmt: skip
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "madx":
+                found.update(f"madx.{alias.name}" for alias in node.names)
+    return found
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def test_every_import_points_to_a_lower_layer() -> None:
+    seen = 0
+    for path in PACKAGE.rglob("*.py"):
+        here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for module in imports(path):
+            if module.startswith("madx"):
+                there = room(module)
+                assert here == there or LAYERS[there] < LAYERS[here], f"{path} imports {module}"
+                seen += 1
+    assert seen > 100
+
+
+def test_foreign_libraries_have_doors() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for module in imports(path):
+            library = module.split(".")[0]
+            assert here in DOORS.get(library, {here}), f"{path} imports {module}"

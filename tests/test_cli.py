@@ -1,0 +1,134 @@
+"""The command's surface: fast help, clear refusals, exit statuses."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import make_encoder
+
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def madx(*arguments: str, cwd: Path | None = None, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "madx", *arguments], cwd=cwd, env=ENVIRONMENT, input=text, capture_output=True, text=True
+    )
+
+
+def test_help_imports_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys\nsys.argv = ['madx', '--help']\nfrom madx.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'transformers', 'datasets', 'pandas', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+def test_help_answers_at_once() -> None:
+    def seconds(*command: str) -> float:
+        began = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True, env=ENVIRONMENT)
+        return time.perf_counter() - began
+
+    # against this machine's own speed: starting Python with pydantic and typer
+    bare = min(seconds(sys.executable, "-c", "import typer, pydantic") for _ in range(3))
+    ours = min(seconds(sys.executable, "-m", "madx", "--help") for _ in range(3))
+    assert ours < 3 * bare + 0.2
+
+
+@pytest.mark.parametrize("command", ["languages", "tasks", "models"])
+def test_the_catalogue_is_printed(command: str) -> None:
+    lines = madx(command).stdout.splitlines()
+    assert len(lines) >= 8
+    assert len(json.loads(madx(command, "--json").stdout)) == len(lines)
+
+
+def replace(project: Path, old: str, new: str, file: str = "recipe.toml") -> None:
+    text = (project / file).read_text()
+    assert old in text
+    (project / file).write_text(text.replace(old, new))
+
+
+def refused(project: Path, message: str, *more: str) -> None:
+    """One line on stderr, exit status 2, and nothing was trained."""
+    done = madx("run", "recipe.toml", *more, cwd=project)
+    assert done.returncode == 2, done.stderr
+    error = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1, done.stderr
+    assert re.search(message, error[0]), error[0]
+    assert "Traceback" not in done.stderr
+    store = project / "results" / ".store"
+    assert not [p for p in (store.iterdir() if store.exists() else ()) if p.name.startswith(("language-", "task-"))]
+
+
+def test_an_unknown_language(project: Path) -> None:
+    replace(project, '["swe"]', '["swedsh"]')
+    refused(project, "unknown language 'swedsh', did you mean 'swedish'")
+
+
+def test_an_unknown_recipe_key(project: Path) -> None:
+    replace(project, "steps = 12", "stepz = 12")
+    refused(project, r"recipe.toml: unknown key 'language_adapter.stepz', did you mean 'steps'\?")
+
+
+def test_a_value_of_the_wrong_kind(project: Path) -> None:
+    replace(project, "steps = 12", 'steps = "many"')
+    refused(project, "recipe.toml: key 'language_adapter.steps'")
+
+
+def test_a_label_that_is_not_in_the_set(project: Path) -> None:
+    replace(project, "NOUN", "NUON", "swe.tsv")
+    refused(project, r"swe\.tsv:1: label 'NUON' is not in the task's set, did you mean 'NOUN'")
+
+
+def test_a_missing_column(project: Path) -> None:
+    replace(project, "sover\tVERB", "sover VERB", "swe.tsv")
+    refused(project, r"swe\.tsv:2: 1 column\(s\)")
+
+
+def test_an_empty_corpus(project: Path) -> None:
+    (project / "swe.txt").write_text("\n\n")
+    refused(project, "the text of 'swe' is empty after cleaning")
+
+
+def test_text_that_is_not_utf8(project: Path) -> None:
+    (project / "swe.txt").write_bytes("en mening\nen väg\n".encode("latin-1") * 200)
+    refused(project, r"swe\.txt:2: not UTF-8")
+
+
+def test_an_encoder_without_weights(project: Path) -> None:
+    (project / "bare").mkdir()
+    (project / "bare" / "config.json").write_text("{}")
+    refused(project, "model 'bare': .* has no weights", "--set", "model=bare")
+
+
+@pytest.mark.parametrize("what", ["family", "width"])
+def test_a_language_adapter_for_another_encoder(project: Path, what: str) -> None:
+    from madx.adapters.spec import BottleneckSpec
+    from madx.device import choose_device
+    from madx.encoders.encoder import load_encoder
+    from madx.encoders.reference import resolve_encoder
+    from madx.formats.adapterhub import save_adapter
+
+    other = make_encoder(project / "other", "bert")
+    encoder = load_encoder(resolve_encoder(str(other)), choose_device("cpu"))
+    encoder.adapters.add("swe", BottleneckSpec())
+    save_adapter(project / "adapter", encoder, "swe")
+    if what == "width":
+        path = project / "adapter" / "adapter_config.json"
+        about = json.loads(path.read_text())
+        path.write_text(json.dumps({**about, "model_type": "modernbert", "hidden_size": 32}))
+    message = "made for model_type bert" if what == "family" else "made for hidden_size 32"
+    refused(project, message, "--set", 'language_adapters={swe="adapter"}')
+
+
+def test_wrong_usage_is_status_2_and_debug_shows_the_traceback(project: Path) -> None:
+    assert madx("run", "--no-such-option").returncode == 2
+    assert madx("run", "missing.toml", cwd=project).returncode == 2
+    assert "Traceback" in madx("run", "missing.toml", "--debug", cwd=project).stderr
