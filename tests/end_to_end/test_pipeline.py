@@ -16,31 +16,14 @@ METHODS = {"madx", "tlr", "source-adapter", "no-language-adapter", "task-only", 
 
 
 def start(project: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "madx", *arguments]
-    return subprocess.Popen(
-        command,
-        cwd=project,
-        env={**ENVIRONMENT, **environment},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    command, pipe = [sys.executable, "-m", "madx", *arguments], subprocess.PIPE
+    variables = {**ENVIRONMENT, **environment}
+    return subprocess.Popen(command, cwd=project, env=variables, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 def madx(project: Path, *arguments: str, text: str | None = None) -> tuple[str, str]:
-    process = start(project, *arguments) if text is None else None
-    if process is None:
-        done = subprocess.run(
-            [sys.executable, "-m", "madx", *arguments],
-            cwd=project,
-            env=ENVIRONMENT,
-            input=text,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout, done.stderr
-    out, error = process.communicate()
+    process = start(project, *arguments)
+    out, error = process.communicate(text)
     assert process.returncode == 0, error
     return out, error
 

@@ -38,8 +38,10 @@ def test_no_resamples_no_interval() -> None:
 
 
 def score(method: str, target: str, value: float, seed: int = 1) -> Score:
-    return Score(model="mini", task="pos", metric="accuracy", method=method, source="eng", target=target, seed=seed,
-                 value=value, ci_low=value - 1, ci_high=value + 1, n=9, steps_seconds=1.0, adapter_ids="a+b")  # fmt: skip
+    return Score(
+        model="mini", task="pos", metric="accuracy", method=method, source="eng", target=target, seed=seed, value=value,
+        ci_low=value - 1, ci_high=value + 1, n=9, steps_seconds=1.0, adapter_ids="a+b",
+    )  # fmt: skip
 
 
 def test_the_source_is_never_part_of_a_mean() -> None:
