@@ -1,0 +1,143 @@
+"""AdapterHub folders: round trips for every family, and refusals of what can't be right or isn't safe."""
+
+import json
+import pickle
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from madx.adapters.spec import BottleneckSpec, InvertibleSpec
+from madx.config import InputError
+from madx.encoders.encoder import Encoder
+from madx.formats.adapterhub import (
+    config_from_spec, load_adapter, load_head, peer_names, save_adapter, save_head, spec_from_config,
+)  # fmt: skip
+from madx.tasks.heads import Head, HeadSpec
+
+LANGUAGE = BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec(), leave_out=(1,))
+
+
+def saved(folder: Path, encoder: Encoder, spec: BottleneckSpec = LANGUAGE, pickle: bool = False) -> Path:
+    encoder.adapters.add("swe", spec)
+    save_adapter(folder, encoder, "swe", pickle=pickle)
+    return folder
+
+
+@pytest.mark.parametrize("only_pickle", [False, True])
+def test_a_round_trip_keeps_every_bit(encoder: Encoder, tmp_path: Path, only_pickle: bool) -> None:
+    saved(tmp_path / "a", encoder, pickle=True)
+    wanted = {k: v.clone() for k, v in encoder.adapters.get("swe").state_dict().items()}
+    if only_pickle:
+        (tmp_path / "a" / "adapter.safetensors").unlink()
+    encoder.clear()
+    name, adapter = load_adapter(tmp_path / "a", encoder)
+    assert (name, adapter.spec) == ("swe", LANGUAGE)
+    assert all(torch.equal(v, wanted[k]) for k, v in adapter.state_dict().items())
+    save_adapter(tmp_path / "b", encoder, "swe")
+    for file in ("adapter_config.json", "adapter.safetensors"):
+        if (tmp_path / "a" / file).exists():
+            assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        BottleneckSpec(),
+        BottleneckSpec(placement=("attention", "ffn"), original_ln_before=False, non_linearity="swish"),
+        BottleneckSpec(parallel=True, scaling="channel", original_ln_before=False, init_weights="mam_adapter"),
+        BottleneckSpec(ln_before=True, ln_after=True, use_gating=True, residual_before_ln="post_add"),
+        BottleneckSpec(reduction_factor={"0": 2.0, "default": 4.0}, scaling=4.0),
+    ],
+)
+def test_every_configuration_survives(tiny: Encoder, tmp_path: Path, spec: BottleneckSpec) -> None:
+    config = config_from_spec(spec, tiny.width)
+    assert len(config) == 33
+    assert spec_from_config(config, "x") == spec
+    saved(tmp_path, tiny, spec)
+    assert load_adapter(tmp_path, tiny)[1].spec == spec
+
+
+def test_a_head_survives(tiny: Encoder, tmp_path: Path) -> None:
+    head = Head(HeadSpec(head_type="tagging", num_labels=3, labels=("NOUN", "VERB", "ADJ")), tiny.width)
+    save_head(tmp_path, tiny, head, "pos", pickle=True)
+    name, loaded = load_head(tmp_path, tiny)
+    assert (name, loaded.spec) == ("pos", head.spec)
+    assert all(torch.equal(v, head.state_dict()[k]) for k, v in loaded.state_dict().items())
+
+
+def test_keys_without_the_base_prefix_are_read(tiny: Encoder, tmp_path: Path) -> None:
+    saved(tmp_path, tiny)
+    tensors = load_file(tmp_path / "adapter.safetensors")
+    save_file({k.removeprefix("model."): v for k, v in tensors.items()}, tmp_path / "adapter.safetensors")
+    load_adapter(tmp_path, tiny)
+
+
+def _edit(folder: Path, **changes: object) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _tensors(folder: Path, change: object) -> None:
+    path = folder / "adapter.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        import os
+
+        return os.system, ("touch /tmp/madx-was-here",)
+
+
+def _malicious(folder: Path) -> None:
+    (folder / "adapter.safetensors").unlink()
+    (folder / "pytorch_adapter.bin").write_bytes(pickle.dumps({"x": Evil()}))
+
+
+BAD = {
+    "lacks the tensor": lambda f: _tensors(f, lambda t: t.pop(next(iter(t)))),
+    "unexpected tensor": lambda f: _tensors(f, lambda t: t.update({"model.layers.9.x": torch.zeros(1)})),
+    "has shape": lambda f: _tensors(f, lambda t: t.update({next(iter(t)): torch.zeros(1, 1)})),
+    "not finite": lambda f: _tensors(f, lambda t: t[next(iter(t))].fill_(float("nan"))),
+    "floating point": lambda f: _tensors(f, lambda t: t.update({next(iter(t)): torch.zeros(1, dtype=torch.int64)})),
+    "header claims": lambda f: (f / "adapter.safetensors").write_bytes(struct.pack("<Q", 10 << 30) + b"{}"),
+    "not a readable safetensors": lambda f: (f / "adapter.safetensors").write_bytes(b"\x08" + b"\0" * 7 + b"nonsense"),
+    "neither adapter.safetensors": lambda f: (f / "adapter.safetensors").unlink(),
+    "more than weights": _malicious,
+    "not JSON": lambda f: (f / "adapter_config.json").write_text("{"),
+    "no such file": lambda f: (f / "adapter_config.json").unlink(),
+    "'name' is missing": lambda f: _edit(f, name=None),
+    "made for model_type bert": lambda f: _edit(f, model_type="bert"),
+    "made for hidden_size 768": lambda f: _edit(f, hidden_size=768),
+    "configuration 'nonsense'": lambda f: _edit(f, config="nonsense"),
+    "config lacks 'mh_adapter'": lambda f: _edit(f, config={}),
+    "architecture 'lora'": lambda f: _edit(f, config={"architecture": "lora"}),
+    "names are not empty": lambda f: _edit(f, name="../../x.y"),
+}
+
+
+@pytest.mark.parametrize("message", sorted(BAD))
+def test_what_cannot_be_right_is_refused_in_one_line(tiny: Encoder, tmp_path: Path, message: str) -> None:
+    saved(tmp_path, tiny)
+    tiny.clear()
+    BAD[message](tmp_path)
+    with pytest.raises(InputError) as error:
+        load_adapter(tmp_path, tiny)
+    if message not in ("names are not empty",):
+        assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not tiny.adapters.adapters
+    assert not Path("/tmp/madx-was-here").exists()
+
+
+def test_names_are_the_peer_s(tiny: Encoder) -> None:
+    adapter = tiny.adapters.add("swe", LANGUAGE)
+    names = set(peer_names(tiny, adapter, "swe").values())
+    assert "model.layers.0.output_adapters.adapters.swe.adapter_down.0.weight" in names
+    assert "model.invertible_adapters.swe.F.0.weight" in names
+    assert not any(".layers.1." in name for name in names)
