@@ -52,7 +52,6 @@ def main() -> None:
     except (InputError, RunError) as error:
         _fail(error, 2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
-        print("interrupted; what was finished stays, run the same command to go on", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -137,10 +136,15 @@ def _run_recipe(
 
 
 def _session(results: Path, data: Path | None, device: str, trackers: tuple[str, ...] = ()) -> Session:
+    from importlib.util import find_spec
+
     from madx.device import choose_device, set_threads
     from madx.stages.session import Session
     from madx.store import Store
 
+    for tracker in trackers:
+        if find_spec(tracker) is None:
+            raise InputError(f"trackers: '{tracker}' is not installed; pip install 'madx-adapters[{tracker}]'")
     set_threads()
     return Session(Store(results / ".store"), choose_device(device), data, tuple(trackers))
 
@@ -183,7 +187,11 @@ def _execute(plan: Plan, session: Session, quiet: bool) -> None:
                     console.print(f"warning: {warning}", highlight=False)
 
         session.watch = watch
-        run_plan(plan, session, tell)
+        try:
+            run_plan(plan, session, tell)
+        except KeyboardInterrupt:
+            print("interrupted; what was finished stays, run the same command to go on", file=sys.stderr)
+            raise
     if reused == len(plan.steps):
         console.print(f"everything is reused: all {reused} steps were finished before", highlight=False)
     elif reused:

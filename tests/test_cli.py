@@ -132,3 +132,12 @@ def test_wrong_usage_is_status_2_and_debug_shows_the_traceback(project: Path) ->
     assert madx("run", "--no-such-option").returncode == 2
     assert madx("run", "missing.toml", cwd=project).returncode == 2
     assert "Traceback" in madx("run", "missing.toml", "--debug", cwd=project).stderr
+
+
+def test_a_tracker_that_is_not_installed_is_named(project: Path) -> None:
+    refused(
+        project,
+        r"trackers: 'mlflow' is not installed; pip install 'madx-adapters\[mlflow\]'",
+        "--set",
+        'trackers=["mlflow"]',
+    )

@@ -1,4 +1,4 @@
-"""BERT, mBERT, RoBERTa, XLM-R and XLM-R XL: post-norm layers with `attention.output` and `output`."""
+"""BERT, mBERT, RoBERTa and XLM-R: post-norm layers with `attention.output` and `output`."""
 
 from typing import Any
 
@@ -6,13 +6,12 @@ from torch import nn
 
 from madx.adapters.spec import Place
 from madx.encoders.lm_head import LmHead
-from madx.encoders.sites import PostNorm, PreNorm, Site
+from madx.encoders.sites import PostNorm, Site
 
 MODEL_TYPES = {
     "bert": "BertAdapterModel",
     "roberta": "RobertaAdapterModel",
     "xlm-roberta": "XLMRobertaAdapterModel",
-    "xlm-roberta-xl": None,
 }
 SITE_NAMES = {"attention": "encoder.layer.{}.attention.output", "ffn": "encoder.layer.{}.output"}
 
@@ -20,9 +19,6 @@ SITE_NAMES = {"attention": "encoder.layer.{}.attention.output", "ffn": "encoder.
 def sites(base: Any) -> list[Site]:
     found: list[Site] = []
     for i, layer in enumerate(base.encoder.layer):
-        if not hasattr(layer.output, "LayerNorm"):  # XL normalises first
-            found.append(PreNorm(i, "ffn", inside=layer.intermediate, added=layer.output.dense))
-            continue
         blocks: tuple[tuple[Place, Any], ...] = (("attention", layer.attention.output), ("ffn", layer.output))
         for place, block in blocks:
             found.append(PostNorm(i, place, added=block.dropout, residual=block, position=1, norm=block.LayerNorm))

@@ -48,7 +48,7 @@ class Encoder:
         self.num_layers: int = config.num_hidden_layers
         self.vocabulary: int = config.vocab_size
         # positions that a tokenised text may fill, special tokens included
-        offset = config.pad_token_id + 1 if self.model_type in ("roberta", "xlm-roberta", "xlm-roberta-xl") else 0
+        offset = config.pad_token_id + 1 if self.model_type in ("roberta", "xlm-roberta") else 0
         self.max_length: int = config.max_position_embeddings - offset
         self.adapters = AdapterBank(self.width, self.num_layers, getattr(config, "embedding_size", self.width)).to(
             device

@@ -109,4 +109,4 @@ def test_damaged_and_foreign_encoders_are_refused_in_one_line(tmp_path: Path) ->
 def test_every_family_is_tested() -> None:
     from madx.encoders.encoder import FAMILIES as known
 
-    assert {t for family in known for t in family.MODEL_TYPES} == set(FAMILIES) | {"xlm-roberta-xl"}
+    assert {t for family in known for t in family.MODEL_TYPES} == set(FAMILIES)
