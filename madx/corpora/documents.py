@@ -106,6 +106,9 @@ def documents(source: TextSource, data: Path | None) -> Iterator[str]:
             source.hub, source.config, split=source.split, revision=source.revision, streaming=True
         )
         for row in stream:
+            if source.column not in row:
+                has = ", ".join(row)
+                raise InputError(f"Hub dataset {source.hub}: no column '{source.column}'; it has: {has}")
             yield row[source.column]
     except (FileNotFoundError, ValueError, KeyError, ConnectionError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

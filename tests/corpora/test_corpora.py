@@ -158,3 +158,14 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, tiny: Any) -> None
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] + 2_000_000, peaks
+
+
+def test_a_hub_dataset_is_streamed(tmp_path: Path) -> None:
+    """`datasets` opens a directory as it opens a Hub id: the same code, without the network."""
+    texts = [f"sætning nummer {i}" for i in range(30)]
+    (tmp_path / "train.jsonl").write_text("\n".join(json.dumps({"content": t}) for t in texts))
+    assert list(documents(TextSource(hub=str(tmp_path), column="content"), None)) == texts
+    with pytest.raises(InputError, match="Hub dataset .* no column 'text'; it has: content"):
+        list(documents(TextSource(hub=str(tmp_path)), None))
+    with pytest.raises(InputError, match="Hub dataset nobody/nothing"):
+        list(documents(TextSource(hub="nobody/nothing"), None))

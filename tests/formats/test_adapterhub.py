@@ -13,7 +13,13 @@ from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import (
-    config_from_spec, load_adapter, load_head, peer_names, save_adapter, save_head, spec_from_config,
+    config_from_spec,
+    load_adapter,
+    load_head,
+    peer_names,
+    save_adapter,
+    save_head,
+    spec_from_config,
 )  # fmt: skip
 from madx.tasks.heads import Head, HeadSpec
 
