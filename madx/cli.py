@@ -113,7 +113,7 @@ def _run_recipe(
     if dry_run:
         _print_plan(plan, session, as_json)
         return
-    check_labels(plan)
+    check_labels(plan, session.store.is_done)
     began = time.perf_counter()
     wanted = [item for item in plan.steps if until == "evaluation" or not item[0].startswith("evaluation-")]
     if until == "language":

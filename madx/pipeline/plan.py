@@ -1,5 +1,6 @@
 """Recipe to plan: the steps, in an order in which each stands on those before it, and the cells they fill."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -232,10 +233,12 @@ class Planner:
         return cells
 
 
-def check_labels(plan: Plan) -> None:
-    """Read every labelled file once, before any training. Raises InputError with file:line."""
+def check_labels(plan: Plan, is_done: Callable[[str], bool]) -> None:
+    """Read every labelled file that is still needed once, before any training. Raises InputError with file:line."""
     seen: set[str] = set()
     for cell in plan.cells:
+        if is_done(step_name(cell.evaluation)):
+            continue
         stage = cell.evaluation.task
         for data in (*stage.train, *stage.dev, cell.evaluation.test):
             key = "|".join((data.task.name, data.split, *data.files, str(data.hub)))

@@ -8,6 +8,7 @@ from madx.config import InputError
 from madx.methods.grid import GRID
 from madx.pipeline.plan import Planner
 from madx.stages.evaluate import decode_all
+from madx.stages.language import attach_language
 from madx.stages.session import Session, step_name
 from madx.tasks.data import LabelledData
 from madx.tasks.examples import Tokens
@@ -35,7 +36,7 @@ def label(
     with encoder.training(*(encoder.base.parameters() if row.trains == "full" else ())):
         encoder.model.eval()
         head = stage.attach(encoder, session)
-        stage.retarget(encoder, adapter.attach(encoder, session) if adapter else None)
+        stage.retarget(encoder, attach_language(adapter, encoder, session) if adapter else None)
         tokens = Tokens(encoder.tokenizer, min(stage.max_length, encoder.max_length))
         examples = kind.read_plain(lines)
         data = LabelledData(

@@ -19,6 +19,7 @@ from torch import nn
 
 from madx.config import Frozen
 from madx.encoders.encoder import Encoder
+from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
 from madx.stages.session import Session
 from madx.store import write_bytes
 from madx.tasks.data import LabelledData
@@ -26,7 +27,6 @@ from madx.tasks.examples import Example, Tokens, evaluation_batches, pad
 from madx.tasks.metrics import Metric, metrics_of
 
 if TYPE_CHECKING:
-    from madx.stages.language import ImportedAdapter, LanguageStage
     from madx.stages.task import TaskStage
 
 PREDICTIONS = "predictions.jsonl.gz"
@@ -49,7 +49,7 @@ class Evaluation(Frozen):
         with encoder.training(*(encoder.base.parameters() if self.task.method.kind == "full" else ())):
             encoder.model.eval()
             head = self.task.attach(encoder, session)
-            self.task.retarget(encoder, self.language.attach(encoder, session) if self.language else None)
+            self.task.retarget(encoder, attach_language(self.language, encoder, session) if self.language else None)
             tokens = Tokens(encoder.tokenizer, min(self.task.max_length, encoder.max_length))
             examples = self.test.load()
             predicted = decode_all(encoder, head, self.test, examples, tokens, session)

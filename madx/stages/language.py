@@ -144,11 +144,6 @@ class LanguageStage(Frozen):
             "versions": {name: version(name) for name in ("madx-adapters", "torch", "transformers")},
         }
 
-    def attach(self, encoder: Encoder, session: Session) -> str:
-        """Put the trained adapter into the encoder's bank, frozen; its name."""
-        load_adapter(session.folder(self), encoder, load_as=self.subject)
-        return self.subject
-
 
 class ImportedAdapter(Frozen):
     """A language adapter that somebody else trained: in stage one's place."""
@@ -172,9 +167,10 @@ class ImportedAdapter(Frozen):
         save_adapter(folder, encoder, self.language)
         return {"imported_from": self.folder, "warnings": []}
 
-    def attach(self, encoder: Encoder, session: Session) -> str:
-        load_adapter(session.folder(self), encoder, load_as=self.language)
-        return self.language
+
+def attach_language(step: LanguageStage | ImportedAdapter, encoder: Encoder, session: Session) -> str:
+    """Put a finished language adapter into the encoder's bank, frozen; its name."""
+    return load_adapter(session.folder(step), encoder, load_as=step.subject)[0]
 
 
 def masked_for(encoder: Encoder, ids_BT: Tensor, seed: int) -> Masked:

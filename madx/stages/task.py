@@ -20,7 +20,7 @@ from madx.formats.adapterhub import load_head, save_head
 from madx.methods.full import Full
 from madx.methods.task_adapter import TaskAdapter
 from madx.stages.evaluate import decode_all, score_examples
-from madx.stages.language import ImportedAdapter, LanguageStage
+from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
 from madx.stages.session import Session
 from madx.store import write_json
 from madx.tasks.data import LabelledData
@@ -117,7 +117,7 @@ class TaskStage(Frozen):
         """Load what stands below: the frozen language adapters, or the weights to go on from."""
         if self.start is not None:
             Full().load(session.folder(self.start), encoder, "")
-        return [adapter.attach(encoder, session) for adapter in self.below]
+        return [attach_language(adapter, encoder, session) for adapter in self.below]
 
     def attach(self, encoder: Encoder, session: Session) -> Head:
         """The trained task adapter (or encoder) and head, ready to be retargeted."""
