@@ -20,9 +20,12 @@ class Columns(Frozen):
 
 
 class HubData(Frozen):
+    """The data set of a task on the Hub; `config` is a language's."""
+
     dataset: str
     config: str | None = None
     revision: str | None = None
+    columns: Columns | None = None  # where they are not called as in the files
 
 
 class Splits(Frozen):
@@ -31,7 +34,7 @@ class Splits(Frozen):
     train: tuple[str, ...] = ()
     dev: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
-    hub: HubData | None = None
+    hub: str | None = None  # the configuration of the task's Hub data set
 
 
 class TaskSpec(Frozen):
@@ -48,6 +51,7 @@ class TaskSpec(Frozen):
     source: str = "eng"
     licence: str = ""
     noncommercial: tuple[str, ...] = ()
+    hub: HubData | None = None
     data: dict[str, Splits] = {}
 
     @model_validator(mode="after")
@@ -59,6 +63,10 @@ class TaskSpec(Frozen):
         if self.metric == "span-f1" and "O" not in self.labels:
             raise ValueError("span-f1 needs IOB2 labels with 'O'")
         return self
+
+    def hub_data(self, language: str) -> HubData | None:
+        config = self.data[language].hub
+        return self.hub.model_copy(update={"config": config}) if self.hub and config else None
 
     def test_languages(self) -> list[str]:
         return [code for code, splits in self.data.items() if splits.test or splits.hub]

@@ -32,7 +32,7 @@ def read(path: Path, spec: TaskSpec) -> list[Example]:
 
 def read_hub(hub: HubData, split: str, spec: TaskSpec) -> list[Example]:
     features, rows = hub_rows(hub, split)
-    names, where = spec.columns, f"{hub.dataset} ({hub.config}, {split})"
+    names, where = hub.columns or spec.columns, f"{hub.dataset} ({hub.config}, {split})"
     return [
         Example(
             str(i),

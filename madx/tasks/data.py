@@ -50,22 +50,22 @@ def labelled_data(
     splits = task.data.get(language)
     if splits is None:
         return None
-    bare = task.model_copy(update={"data": {}, "description": "", "licence": "", "noncommercial": (), "source": ""})
-    names = getattr(splits, split)
+    bare = task.model_copy(
+        update={"data": {}, "hub": None, "description": "", "licence": "", "noncommercial": (), "source": ""}
+    )
+    names, hub = getattr(splits, split), task.hub_data(language)
     if names:
         try:
             files = [find_file(name, data) for name in names]
         except InputError:
-            if splits.hub is None:
+            if hub is None:
                 raise
         else:
             return LabelledData(
                 task=bare, language=language, has_spaces=has_spaces, split=split,
                 files=tuple(map(str, files)), digests=tuple(map(file_digest, files)),
             )  # fmt: skip
-    if splits.hub is None:
+    if hub is None:
         return None
     # without a pinned revision the name is all there is
-    return LabelledData(
-        task=bare, language=language, has_spaces=has_spaces, split=split, files=(), digests=(), hub=splits.hub
-    )
+    return LabelledData(task=bare, language=language, has_spaces=has_spaces, split=split, files=(), digests=(), hub=hub)

@@ -5,7 +5,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from madx.catalog.task import HubData, Splits, TaskSpec
+from madx.catalog.task import Columns, HubData, Splits, TaskSpec
 from madx.config import InputError
 from madx.tasks import classification, tagging
 from madx.tasks.data import labelled_data
@@ -40,16 +40,19 @@ def test_dev_is_found_under_its_other_name(tmp_path: Path) -> None:
     hub = write(tmp_path, "validation", {"text": ["goal"], "label": [0]}, features)
     (example,) = classification.read_hub(hub, "dev", TOPIC)
     assert example.gold == "sport"
+    renamed = hub.model_copy(update={"columns": Columns(text="label", label="text")})
+    with pytest.raises(InputError, match="label 'goal' is not in the task's set"):
+        classification.read_hub(renamed, "dev", TOPIC)
     with pytest.raises(InputError, match="no split test"):
         classification.read_hub(hub, "test", TOPIC)
 
 
 def test_files_win_over_the_hub_where_they_are_there(tmp_path: Path) -> None:
-    splits = Splits(test=("here.tsv",), hub=HubData(dataset="nobody/nothing"))
-    task = TOPIC.model_copy(update={"data": {"swe": splits}})
+    splits = Splits(test=("here.tsv",), hub="swe_Latn")
+    task = TOPIC.model_copy(update={"data": {"swe": splits}, "hub": HubData(dataset="nobody/nothing")})
     from_hub = labelled_data(task, "swe", "test", tmp_path)
     assert from_hub is not None
-    assert from_hub.hub is not None
+    assert from_hub.hub == HubData(dataset="nobody/nothing", config="swe_Latn")
     (tmp_path / "here.tsv").write_text("text\tlabel\ngoal\tsport\n")
     from_file = labelled_data(task, "swe", "test", tmp_path)
     assert from_file is not None
