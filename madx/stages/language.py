@@ -170,7 +170,10 @@ class ImportedAdapter(Frozen):
 
 def attach_language(step: LanguageStage | ImportedAdapter, encoder: Encoder, session: Session) -> str:
     """Put a finished language adapter into the encoder's bank, frozen; its name."""
-    return load_adapter(session.folder(step), encoder, load_as=step.subject)[0]
+    name, adapter = load_adapter(session.folder(step), encoder, load_as=step.subject)
+    # frozen: nothing is saved or computed for gradients below the task adapter
+    adapter.requires_grad_(False)
+    return name
 
 
 def masked_for(encoder: Encoder, ids_BT: Tensor, seed: int) -> Masked:
