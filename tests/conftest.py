@@ -1,6 +1,9 @@
 """Tiny random encoders of every family, with the bundled encoder's tokenizer; and a tiny project to run."""
 
 import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
+
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +15,6 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import BUNDLED, resolve_encoder
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 torch.set_num_threads(1)
 SHARED = Path(__file__).parents[2] / "shared"
 VOCABULARY = 16_000
