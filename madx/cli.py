@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +17,10 @@ from madx.config import InputError, RunError
 
 if TYPE_CHECKING:
     from madx.catalog.find import Catalogue
-    from madx.pipeline.plan import Plan
+    from madx.pipeline.plan import Plan, Planner
     from madx.pipeline.recipe import Recipe
     from madx.pipeline.run import Progress
-    from madx.stages.session import Session
+    from madx.stages.session import Session, Step
 
 app = typer.Typer(
     help="Language adapters: train, transfer, evaluate (MAD-X).", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -104,7 +105,7 @@ def _catalogue(extra: list[Path]) -> Catalogue:
 
 def _run_recipe(
     recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path, results: Path, device: str,
-    dry_run: bool = False, as_json: bool = False, quiet: bool = False, until: str = "evaluation",
+    dry_run: bool = False, as_json: bool = False, quiet: bool = False,
 ) -> None:  # fmt: skip
     from madx.pipeline.plan import Planner, check_labels
 
@@ -115,15 +116,7 @@ def _run_recipe(
         return
     check_labels(plan, session.store.is_done)
     began = time.perf_counter()
-    wanted = [item for item in plan.steps if until == "evaluation" or not item[0].startswith("evaluation-")]
-    if until == "language":
-        wanted = [item for item in wanted if item[0].startswith(("text-", "language-", "imported-"))]
-    _execute(type(plan)(plan.recipe, plan.encoder, tuple(wanted), plan.cells, plan.notes), session, quiet)
-    if until != "evaluation":
-        for name, _ in wanted:
-            if not name.startswith("text-"):
-                print(session.store.folder(name))
-        return
+    _execute(plan, session, quiet)
     from madx.pipeline.run import write_run
     from madx.report.page import write_report
 
@@ -196,6 +189,17 @@ def _execute(plan: Plan, session: Session, quiet: bool) -> None:
         console.print(f"everything is reused: all {reused} steps were finished before", highlight=False)
     elif reused:
         console.print(f"{reused} of {len(plan.steps)} steps were reused", highlight=False)
+
+
+def _train(planner: Planner, steps: Sequence[Step], wanted: Sequence[Step], session: Session, quiet: bool) -> None:
+    """Run these steps without a recipe's evaluation; print the folders of the wanted ones."""
+    from madx.pipeline.plan import Plan
+    from madx.stages.session import step_name
+
+    named = tuple((step_name(step), step) for step in steps)
+    _execute(Plan(planner.recipe, planner.encoder, named, (), ()), session, quiet)
+    for step in wanted:
+        print(session.folder(step))
 
 
 def _print_plan(plan: Plan, session: Session, as_json: bool) -> None:
@@ -275,7 +279,7 @@ def language_train(
     debug: Debug = False,
 ) -> None:
     """Stage one for one or more languages. Prints the adapters' folders."""
-    from madx.pipeline.plan import Plan, Planner
+    from madx.pipeline.plan import Planner
     from madx.pipeline.recipe import recipe_from
 
     if text and len(codes) > 1:
@@ -286,14 +290,8 @@ def language_train(
     recipe = recipe_from(base, "command line", set_ or [])
     planner = Planner(recipe, _catalogue(list(catalog or [])), data, Path.cwd())
     stages = [planner.language_stage(planner.language(code).code) for code in codes]
-    from madx.stages.session import step_name
-
     steps = [*(s.text for s in stages if hasattr(s, "text")), *stages]
-    plan = Plan(recipe, planner.encoder, tuple((step_name(s), s) for s in steps), (), ())
-    session = _session(results, data, device)
-    _execute(plan, session, quiet)
-    for stage in stages:
-        print(session.folder(stage))
+    _train(planner, steps, stages, _session(results, data, device, recipe.trackers), quiet)
 
 
 @task_app.command("train")
@@ -313,9 +311,8 @@ def task_train(
 ) -> None:
     """Stage two on the source language, over its language adapter. Prints the folders."""
     from madx.methods.grid import GRID
-    from madx.pipeline.plan import Plan, Planner
+    from madx.pipeline.plan import Planner
     from madx.pipeline.recipe import recipe_from
-    from madx.stages.session import step_name
 
     base = {
         "name": "task",
@@ -332,10 +329,7 @@ def task_train(
     for labelled in (*stage.train, *stage.dev):
         labelled.load()
     steps = [*(a.text for a in stage.below if hasattr(a, "text")), *stage.below, stage]
-    plan = Plan(recipe, planner.encoder, tuple((step_name(s), s) for s in steps), (), ())
-    session = _session(results, data, device)
-    _execute(plan, session, quiet)
-    print(session.folder(stage))
+    _train(planner, steps, [stage], _session(results, data, device, recipe.trackers), quiet)
 
 
 @app.command()

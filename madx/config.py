@@ -21,6 +21,12 @@ class RunError(Exception):
     """Something went wrong while running. Exit status 1."""
 
 
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 class Frozen(BaseModel):
     """A value: immutable, strict about unknown keys, equal by content."""
 

@@ -8,7 +8,7 @@ import resource
 import sys
 from typing import TYPE_CHECKING
 
-from madx.config import InputError
+from madx.config import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"--device {name}: {first_line(error)}") from None
     return device
 
 

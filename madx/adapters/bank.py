@@ -46,12 +46,15 @@ class AdapterBank(nn.Module):
 
     def add(self, name: str, spec: BottleneckSpec) -> Adapter:
         """A new adapter with fresh weights; one of the same name is replaced."""
+        adapter = Adapter(spec, self.width, self.num_layers, self.embedding_width)
+        self.put(name, adapter)
+        return adapter
+
+    def put(self, name: str, adapter: Adapter) -> None:
+        """An adapter that is there already. Raises ValueError for a name that no module can have."""
         if "." in name or not name:
             raise ValueError(f"adapter name '{name}': names are not empty and have no '.'")
-        adapter = Adapter(spec, self.width, self.num_layers, self.embedding_width)
-        # an existing parameter says where and in which type the encoder computes
         self.adapters[name] = adapter
-        return adapter
 
     def get(self, name: str) -> Adapter:
         return self.adapters[name]  # type: ignore[return-value]

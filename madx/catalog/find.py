@@ -24,6 +24,7 @@ class Catalogue:
             if not folder.is_dir():
                 raise InputError(f"--catalog {folder}: no such directory")
         roots = [*extra, Path.cwd(), packaged()]
+        self._read: dict[str, Language] = {}
         self.roots = list(dict.fromkeys(root.resolve() for root in roots))
 
     def _files(self, folder: str) -> dict[str, Path]:
@@ -57,7 +58,9 @@ class Catalogue:
         """By code, two-letter code, other code or English name. Raises InputError."""
         path = self.language_files.get(name)
         if path is not None:
-            return read_language(path, read_toml(path))
+            if name not in self._read:
+                self._read[name] = read_language(path, read_toml(path))
+            return self._read[name]
         code = self._aliases.get(name.lower())
         if code is None:
             known = [*self.language_files, *self._aliases]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from madx.catalog.language import TextSource
-from madx.config import InputError
+from madx.config import InputError, first_line
 
 SUFFIXES = (".txt", ".jsonl", ".parquet", ".txt.gz", ".jsonl.gz")
 LONGEST = 1 << 20  # characters; a longer line is cut, so that one endless line fits in memory
@@ -111,5 +111,4 @@ def documents(source: TextSource, data: Path | None) -> Iterator[str]:
                 raise InputError(f"Hub dataset {source.hub}: no column '{source.column}'; it has: {has}")
             yield row[source.column]
     except (FileNotFoundError, ValueError, KeyError, ConnectionError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"Hub dataset {source.hub} ({source.config}): {reason}") from None
+        raise InputError(f"Hub dataset {source.hub} ({source.config}): {first_line(error)}") from None

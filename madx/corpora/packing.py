@@ -5,8 +5,20 @@ A block is  <cls> tokens <sep> tokens ... <sep>;  documents are separated by <se
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from madx.config import InputError
+
+
+def begin_and_end(tokenizer: Any) -> tuple[int, int]:
+    """The ids that a sequence begins and ends with: <cls> and <sep>, else <bos> and <eos>. Raises InputError."""
+    pairs = ((tokenizer.cls_token_id, tokenizer.bos_token_id), (tokenizer.sep_token_id, tokenizer.eos_token_id))
+    cls, sep = (own if own is not None else other for own, other in pairs)
+    if cls is None or sep is None:
+        raise InputError("the encoder's tokenizer has neither <cls>/<sep> nor <bos>/<eos>")
+    return cls, sep
 
 
 class Packer:

@@ -11,7 +11,7 @@ from madx.catalog.language import TextSource
 from madx.config import Frozen, InputError
 from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
-from madx.corpora.packing import Packer
+from madx.corpora.packing import Packer, begin_and_end
 from madx.store import fsync_file
 
 HELD_OUT_SHARE = 0.05
@@ -49,8 +49,7 @@ class Corpus(Frozen):
         watch: Callable[[int, int], None] = lambda done, total: None,
     ) -> dict[str, Any]:
         """Write train.bin and held_out.bin; returns the counts. Raises InputError for text that can't be trained on."""
-        cls = _first_of(tokenizer.cls_token_id, tokenizer.bos_token_id)
-        sep = _first_of(tokenizer.sep_token_id, tokenizer.eos_token_id)
+        cls, sep = begin_and_end(tokenizer)
         cleaner = Cleaner()
         lengths = {"train": self.block_size, "held_out": self.held_out_size}
         packers = {part: Packer(folder / f"{part}.bin", length, cls, sep) for part, length in lengths.items()}
@@ -119,10 +118,3 @@ class Corpus(Frozen):
 
     def _where(self) -> str:
         return ", ".join(source.file or f"{source.hub}/{source.config}" for source in self.sources[:3])
-
-
-def _first_of(*ids: int | None) -> int:
-    for value in ids:
-        if value is not None:
-            return value
-    raise InputError("the encoder's tokenizer has neither <cls>/<sep> nor <bos>/<eos>")

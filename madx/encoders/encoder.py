@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from madx.adapters.bank import AdapterBank
-from madx.config import InputError
+from madx.config import InputError, first_line
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
 from madx.encoders.reference import EncoderRef
 
@@ -68,7 +68,7 @@ class Encoder:
         try:
             return AutoTokenizer.from_pretrained(self.ref.path, revision=self.ref.revision)  # type: ignore[no-any-return]
         except (OSError, ValueError) as error:
-            raise InputError(f"model '{self.ref.name}': no tokenizer: {_first_line(error)}") from None
+            raise InputError(f"model '{self.ref.name}': no tokenizer: {first_line(error)}") from None
 
     @functools.cached_property
     def pooler(self) -> nn.Module:
@@ -124,7 +124,7 @@ def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:
             config.legacy = False
             model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"model '{ref.name}': cannot be loaded: {_first_line(error)}") from None
+        raise InputError(f"model '{ref.name}': cannot be loaded: {first_line(error)}") from None
     prefix = model.base_model_prefix + "."
     missing = [k for k in info["missing_keys"] if k.startswith(prefix)]
     if missing:
@@ -145,7 +145,3 @@ def _quietly(load: Any) -> Any:
         return load()
     finally:
         logging.set_verbosity(level)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

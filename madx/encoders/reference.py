@@ -5,7 +5,7 @@ No torch, no transformers: a plan needs only this.
 
 from pathlib import Path
 
-from madx.config import Frozen, InputError, file_digest
+from madx.config import Frozen, InputError, file_digest, first_line
 
 BUNDLED = Path(__file__).parent / "mini"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
@@ -62,10 +62,9 @@ def _hub_commit(name: str, revision: str | None) -> str:
     try:
         return HfApi().model_info(name, revision=revision).sha or ""
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise InputError(f"model '{name}': {str(error).strip().splitlines()[0]}") from None
+        raise InputError(f"model '{name}': {first_line(error)}") from None
     except Exception as error:  # no network: what is in the cache will do
         cached = try_to_load_from_cache(name, "config.json", revision=revision)
         if isinstance(cached, str):
             return Path(cached).parent.name
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"model '{name}': not a directory, and the Hub can't be asked: {reason}") from None
+        raise InputError(f"model '{name}': not a directory, and the Hub can't be asked: {first_line(error)}") from None

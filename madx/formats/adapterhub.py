@@ -9,18 +9,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from madx.adapters.bank import Adapter
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
-from madx.config import InputError
+from madx.config import InputError, first_line
 from madx.encoders.encoder import Encoder
-from madx.store import fsync_file, write_json
+from madx.formats.tensors import save_tensors
+from madx.store import write_json
 from madx.tasks.heads import Head, HeadSpec
 
 VERSION = "adapters.1.3.0"
@@ -51,14 +51,6 @@ SAME_NAME = (
 MAX_HEADER = 64 * 1024 * 1024
 
 
-class AdapterFile(NamedTuple):
-    """An adapter as read: its own name, what it is, and tensors under our names (`Adapter.state_dict`)."""
-
-    name: str
-    spec: BottleneckSpec
-    tensors: dict[str, Tensor]
-
-
 def read_json_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -83,7 +75,7 @@ def read_tensors(folder: Path, safetensors: str, pickle: str) -> dict[str, Tenso
             with safe_open(path, framework="pt") as opened:
                 tensors = {key: opened.get_tensor(key) for key in opened.keys()}
         except (SafetensorError, OSError, RuntimeError) as error:
-            raise InputError(f"{path}: not a readable safetensors file: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{path}: not a readable safetensors file: {first_line(error)}") from None
     else:
         path = folder / pickle
         if not path.exists():
@@ -91,8 +83,9 @@ def read_tensors(folder: Path, safetensors: str, pickle: str) -> dict[str, Tenso
         try:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever the unpickler refuses
-            reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            raise InputError(f"{path}: refused, it holds more than weights or is damaged: {reason}") from None
+            raise InputError(
+                f"{path}: refused, it holds more than weights or is damaged: {first_line(error)[:200]}"
+            ) from None
         if not isinstance(tensors, dict) or not all(isinstance(k, str) for k in tensors):
             raise InputError(f"{path}: not a dictionary of named tensors")
     for key, tensor in tensors.items():
@@ -247,10 +240,9 @@ def load_adapter(
             raise InputError(f"{folder}: unexpected tensor '{key}'; the adapter is not for {encoder.ref.name}")
     put(adapter, ours, str(folder))
     try:
-        encoder.adapters.add(final, spec)
+        encoder.adapters.put(final, adapter.to(encoder.device))
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
-    encoder.adapters.adapters[final] = adapter.to(encoder.device)
     return final, adapter
 
 
@@ -270,7 +262,7 @@ def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False
     adapter = encoder.adapters.get(name)
     folder.mkdir(parents=True, exist_ok=True)
     names = peer_names(encoder, adapter, name)
-    tensors = {names[key]: tensor.detach().cpu().contiguous() for key, tensor in adapter.state_dict().items()}
+    tensors = {names[key]: tensor for key, tensor in adapter.state_dict().items()}
     if adapter.spec.ln_before:  # the peer stores this norm twice
         for key in [k for k in tensors if ".adapter_down.0." in k]:
             tensors[key.replace("adapter_down.0", "adapter_norm_before")] = tensors[key].clone()
@@ -284,7 +276,7 @@ def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False
 
 def save_head(folder: Path, encoder: Encoder, head: Head, name: str, pickle: bool = False) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"heads.{name}.{k}": v.detach().cpu().contiguous() for k, v in head.state_dict().items()}
+    tensors = {f"heads.{name}.{k}": v for k, v in head.state_dict().items()}
     _save_tensors(folder, tensors, HEAD_WEIGHTS, HEAD_PICKLE if pickle else None)
     spec = head.spec
     config: dict[str, Any] = {
@@ -332,12 +324,10 @@ def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
 
 
 def _save_tensors(folder: Path, tensors: dict[str, Tensor], safetensors: str, pickle: str | None) -> None:
-    beside = folder / f".{safetensors}.part"
-    save_file(tensors, beside, metadata={"format": "pt"})
-    fsync_file(beside)
-    beside.replace(folder / safetensors)
+    save_tensors(folder / safetensors, tensors)
     if pickle:
-        torch.save(tensors, folder / f".{pickle}.part")
+        plain = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+        torch.save(plain, folder / f".{pickle}.part")
         (folder / f".{pickle}.part").replace(folder / pickle)
 
 

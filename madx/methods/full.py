@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from madx.config import Frozen
 from madx.encoders.encoder import Encoder
-from madx.store import fsync_file
+from madx.formats.tensors import save_tensors
 
 WEIGHTS = "encoder.safetensors"
 
@@ -18,6 +18,10 @@ class Full(Frozen):
 
     kind: Literal["full"] = "full"
 
+    def changes(self, encoder: Encoder) -> list[nn.Parameter]:
+        """The encoder's own parameters that training or loading overwrites."""
+        return list(encoder.base.parameters())
+
     def prepare(self, encoder: Encoder, task: str, seed: int) -> dict[str, nn.Parameter]:
         return {f"encoder.{name}": parameter for name, parameter in encoder.base.named_parameters()}
 
@@ -25,10 +29,7 @@ class Full(Frozen):
         """Nothing to swap."""
 
     def save(self, folder: Path, encoder: Encoder, task: str) -> None:
-        tensors = {name: p.detach().cpu().contiguous() for name, p in encoder.base.named_parameters()}
-        save_file(tensors, folder / f".{WEIGHTS}.part")
-        fsync_file(folder / f".{WEIGHTS}.part")
-        (folder / f".{WEIGHTS}.part").replace(folder / WEIGHTS)
+        save_tensors(folder / WEIGHTS, dict(encoder.base.named_parameters()))
 
     def load(self, folder: Path, encoder: Encoder, task: str) -> None:
         """Overwrites the encoder: wrap in `encoder.training(...)`, which puts it back."""

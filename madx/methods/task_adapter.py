@@ -22,6 +22,10 @@ class TaskAdapter(Frozen):
     kind: Literal["task-adapter"] = "task-adapter"
     spec: BottleneckSpec = BottleneckSpec()
 
+    def changes(self, encoder: Encoder) -> list[nn.Parameter]:
+        """None of the encoder's own parameters."""
+        return []
+
     def prepare(self, encoder: Encoder, task: str, seed: int) -> dict[str, nn.Parameter]:
         """Attach a new task adapter; its parameters, to be trained."""
         torch.manual_seed(seed_of("task adapter", task, seed))

@@ -72,6 +72,7 @@ class Planner:
         self.encoder = resolve_encoder(recipe.model, recipe.revision)
         self.notes: list[str] = []
         self._digests: dict[Path, str] = {}
+        self._labelled: dict[tuple[str, str, Split], LabelledData | None] = {}
         self._languages: dict[tuple[str, bool], LanguageStage | ImportedAdapter] = {}
         self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
         self._own_text = {self.language(k).code: v for k, v in recipe.text.items()}
@@ -146,7 +147,10 @@ class Planner:
         )
 
     def labelled(self, task: TaskSpec, code: str, split: Split) -> LabelledData | None:
-        return labelled_data(task, code, split, self.data, self.language(code).has_spaces)
+        key = (task.name, code, split)
+        if key not in self._labelled:
+            self._labelled[key] = labelled_data(task, code, split, self.data, self.language(code).has_spaces)
+        return self._labelled[key]
 
     def task_stage(self, task: TaskSpec, row: Row, target: str, targets: list[str], seed: int) -> TaskStage:
         settings = self.recipe.task_adapter

@@ -7,8 +7,8 @@ import torch
 from madx.config import InputError
 from madx.methods.grid import GRID
 from madx.pipeline.plan import Planner
-from madx.stages.evaluate import decode_all
 from madx.stages.language import attach_language
+from madx.stages.scoring import decode_all
 from madx.stages.session import Session, step_name
 from madx.tasks.data import LabelledData
 from madx.tasks.examples import Tokens
@@ -33,7 +33,7 @@ def label(
         raise InputError(f"no language adapter for '{over}' yet; add it to the recipe's targets and `madx run`")
     kind = stage.train[0].kind
     encoder = session.encoder(stage.encoder)
-    with encoder.training(*(encoder.base.parameters() if row.trains == "full" else ())):
+    with encoder.training(*stage.method.changes(encoder)):
         encoder.model.eval()
         head = stage.attach(encoder, session)
         stage.retarget(encoder, attach_language(adapter, encoder, session) if adapter else None)

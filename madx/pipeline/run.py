@@ -12,7 +12,8 @@ from madx.device import peak_memory
 from madx.pipeline.plan import Plan
 from madx.scores.bootstrap import interval
 from madx.scores.score import Score, write_scores
-from madx.stages.evaluate import PREDICTIONS, count, read_predictions
+from madx.stages.evaluate import PREDICTIONS, read_predictions
+from madx.stages.scoring import count
 from madx.stages.session import Session, Step, step_name
 from madx.store import read_json, write_bytes, write_json, write_text
 from madx.tasks.metrics import metrics_of

@@ -4,30 +4,21 @@ language is scored for which no label was ever seen (Pfeiffer et al. 2020, secti
 The evaluator knows no adapters: it retargets and scores.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
-import torch
-from torch import nn
+from typing import Any, ClassVar
 
 from madx.config import Frozen
-from madx.encoders.encoder import Encoder
 from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
+from madx.stages.scoring import decode_all, gold_of, score_examples
 from madx.stages.session import Session
+from madx.stages.task import TaskStage
 from madx.store import write_bytes
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Example, Tokens, evaluation_batches, pad
-from madx.tasks.metrics import Metric, metrics_of
-
-if TYPE_CHECKING:
-    from madx.stages.task import TaskStage
+from madx.tasks.examples import Example, Tokens
 
 PREDICTIONS = "predictions.jsonl.gz"
 
@@ -46,7 +37,7 @@ class Evaluation(Frozen):
     def run(self, folder: Path, session: Session) -> dict[str, Any]:
         encoder = session.encoder(self.task.encoder)
         began = time.perf_counter()
-        with encoder.training(*(encoder.base.parameters() if self.task.method.kind == "full" else ())):
+        with encoder.training(*self.task.method.changes(encoder)):
             encoder.model.eval()
             head = self.task.attach(encoder, session)
             self.task.retarget(encoder, attach_language(self.language, encoder, session) if self.language else None)
@@ -60,45 +51,6 @@ class Evaluation(Frozen):
             "evaluation_seconds": round(time.perf_counter() - began, 2),
             "warnings": [],
         }
-
-
-@torch.no_grad()
-def decode_all(
-    encoder: Encoder, head: nn.Module, data: LabelledData, examples: Sequence[Example], tokens: Tokens, session: Session
-) -> list[Any]:
-    """One prediction per example, from the encoder as it is now set up."""
-    kind = data.kind
-    features = kind.features(examples, tokens, data.task)
-    decoded: list[Any] = [None] * len(features)
-    head.eval()
-    for chosen in evaluation_batches(features, session.micro_tokens):
-        batch = pad([features[i] for i in chosen], encoder.tokenizer.pad_token_id, session.device, encoder.has_types)
-        hidden_BTD = encoder.hidden(batch.ids_BT, batch.mask_BT, batch.types_BT)
-        for i, value in zip(chosen, kind.decode(head, hidden_BTD, batch), strict=True):
-            decoded[i] = value
-    head.train()
-    return kind.join(examples, features, decoded, data.task)  # type: ignore[no-any-return]
-
-
-def gold_of(example: Example) -> Any:
-    """What a prediction is compared with: for questions, the answers' texts."""
-    if isinstance(example.gold, list) and example.gold and isinstance(example.gold[0], dict):
-        return [answer["text"] for answer in example.gold]
-    return example.gold
-
-
-def score_examples(data: LabelledData, examples: Sequence[Example], predicted: Sequence[Any]) -> list[float]:
-    """The values of the task's metrics, in percent, the primary one first."""
-    values = []
-    for metric in metrics_of(data.task.kind, data.task.metric, data.task.labels, data.has_spaces):
-        counts = count(metric, [gold_of(e) for e in examples], predicted)
-        values.append(float(metric.value(counts.sum(0))))
-    return values
-
-
-def count(metric: Metric, gold: Sequence[Any], predicted: Sequence[Any]) -> np.ndarray:
-    """Counts per example, (N, K)."""
-    return np.array([metric.counts(g, p) for g, p in zip(gold, predicted, strict=True)], dtype=np.float64)
 
 
 def write_predictions(path: Path, data: LabelledData, examples: Sequence[Example], predicted: Sequence[Any]) -> None:

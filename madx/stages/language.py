@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from madx.adapters.spec import BottleneckSpec
@@ -19,6 +18,7 @@ from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter, save_adapter
+from madx.formats.tensors import save_tensors
 from madx.methods.full import Full
 from madx.stages.session import Session
 from madx.stages.text import TextStage
@@ -44,7 +44,7 @@ class LanguageStage(Frozen):
         encoder = session.encoder(self.encoder)
         if not encoder.lm_head_is_trained:
             raise InputError(f"model '{self.encoder.name}' has no trained masked-LM head; stage one needs one")
-        with encoder.training(*encoder.lm_head.trainable(), *([] if self.adapter else encoder.base.parameters())):
+        with encoder.training(*encoder.lm_head.trainable(), *([] if self.adapter else Full().changes(encoder))):
             parameters = self._attach(encoder)
             corpus = self.text.corpus
             blocks = Blocks(session.folder(self.text) / "train.bin", corpus.block_size)
@@ -115,9 +115,9 @@ class LanguageStage(Frozen):
             Full().save(folder, encoder, "")
             return
         save_adapter(folder, encoder, self.subject)
-        head = {str(i): p.detach().cpu() for i, p in enumerate(encoder.lm_head.trainable())}
+        head = {str(i): p for i, p in enumerate(encoder.lm_head.trainable())}
         if head:
-            save_file(head, folder / "lm_head.safetensors")
+            save_tensors(folder / "lm_head.safetensors", head)
         write_json(folder / "madx.json", self._about(session, result))
 
     def _about(self, session: Session, result: dict[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_head, save_head
 from madx.methods.full import Full
 from madx.methods.task_adapter import TaskAdapter
-from madx.stages.evaluate import decode_all, score_examples
 from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
+from madx.stages.scoring import decode_all, score_examples
 from madx.stages.session import Session
 from madx.store import write_json
 from madx.tasks.data import LabelledData
@@ -55,8 +55,7 @@ class TaskStage(Frozen):
 
     def run(self, folder: Path, session: Session) -> dict[str, Any]:
         encoder = session.encoder(self.encoder)
-        own = list(encoder.base.parameters()) if isinstance(self.method, Full) else []
-        with encoder.training(*own):
+        with encoder.training(*self.method.changes(encoder)):
             names = self.attach_below(encoder, session)
             parameters = self.method.prepare(encoder, self.subject, self.seed)
             head = self._new_head(encoder)

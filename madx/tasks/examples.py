@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from madx.catalog.task import HubData
-from madx.config import InputError, nearest
+from madx.config import InputError, first_line, nearest
 from madx.corpora.documents import read_lines
+from madx.corpora.packing import begin_and_end
 
 
 class Example(NamedTuple):
@@ -93,8 +94,7 @@ def hub_rows(hub: HubData, split: str) -> tuple[Any, Iterator[dict[str, Any]]]:
         except ValueError:
             continue
         except Exception as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise InputError(f"Hub data set {hub.dataset} ({hub.config}): {reason}") from None
+            raise InputError(f"Hub data set {hub.dataset} ({hub.config}): {first_line(error)}") from None
     raise InputError(f"Hub data set {hub.dataset} ({hub.config}): no split {' or '.join(names)}")
 
 
@@ -139,14 +139,14 @@ def evaluation_batches(features: Sequence[Feature], tokens: int) -> Iterator[lis
     """All features once, longest first, at most `tokens` (padding included) in a batch."""
     order = sorted(range(len(features)), key=lambda i: -features[i].length)
     batch: list[int] = []
-    width = 0
+    rows = width = 0
     for i in order:
-        width = max(width, features[i].length)
-        rows = sum(len(features[j].sequences) for j in batch) + len(features[i].sequences)
-        if batch and rows * width > tokens:
+        width = width or features[i].length  # the first is the longest
+        if batch and (rows + len(features[i].sequences)) * width > tokens:
             yield batch
-            batch, width = [], features[i].length
+            batch, rows, width = [], 0, features[i].length
         batch.append(i)
+        rows += len(features[i].sequences)
     if batch:
         yield batch
 
@@ -156,9 +156,7 @@ class Tokens:
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
-        cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
-        self.cls = tokenizer.bos_token_id if cls is None else cls
-        self.sep = tokenizer.eos_token_id if sep is None else sep
+        self.cls, self.sep = begin_and_end(tokenizer)
         self._words: dict[str, tuple[int, ...]] = {}
 
     def words(self, words: Sequence[str]) -> list[tuple[int, ...]]:
