@@ -40,6 +40,10 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override a recipe 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
+Source = Annotated[
+    str, typer.Argument(help="OWNER/REPOSITORY/NAME@REVISION on the Hub, https://HOST/DIRECTORY, or a folder.")
+]
+Revision = Annotated[str | None, typer.Option(help="A branch, tag or commit of the Hub repository.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")]
 RESULTS = Path("results")
 QUICKSTART = Path(__file__).parent / "quickstart"
@@ -458,67 +462,147 @@ def models(as_json: Json = False, debug: Debug = False) -> None:
 
 
 @adapters_app.command("list")
-def adapters_list(results: Results = RESULTS, as_json: Json = False, debug: Debug = False) -> None:
-    """Adapters trained or imported here."""
-    from madx.store import read_json
+def adapters_list(
+    place: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", help="A place that publishes adapters: OWNER/REPOSITORY, https://... or a folder. Repeatable."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Only those made for this encoder.")] = None,
+    results: Results = RESULTS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Which languages and tasks have an adapter: trained or imported here, and published."""
+    from madx.encoders.reference import resolve_encoder
+    from madx.sharing.address import parse_address
+    from madx.sharing.fetch import entries_of
+    from madx.sharing.index import entry_of
 
-    rows = []
-    for folder in sorted((results / ".store").glob("*-*")):
-        if (folder / "done.json").exists() and (folder / "adapter_config.json").exists():
-            path = folder / "madx.json"
-            about: dict[str, Any] = read_json(path) if path.exists() else {"kind": "imported"}
-            subject = about.get("language") or about.get("task") or folder.name.split("-")[1]
-            model = about.get("base_model", {}).get("name", "")
-            rows.append({"kind": about["kind"], "name": subject, "model": model, "folder": str(folder)})
+    wanted = resolve_encoder(model) if model else None
+    found = [
+        (entry_of(folder, folder.name), str(folder))
+        for folder in sorted((results / ".store").glob("*-*"))
+        if (folder / "done.json").exists() and (folder / "adapter_config.json").exists()
+    ]
+    for text in place or []:
+        address = parse_address(text)
+        for entry in entries_of(address):
+            inside = "" if entry.path == "." else f"/{entry.path}"
+            found.append((entry, f"{address.place}{inside}" + (f"@{address.revision}" if address.revision else "")))
+    rows = [
+        {"kind": e.kind, "name": e.language or e.task or e.path, "model": e.model or "",
+         "held_out_loss": e.held_out_loss, "address": where}
+        for e, where in found
+        if wanted is None or e.model_digest == wanted.digest or (e.model_digest is None and e.model == wanted.name)
+    ]  # fmt: skip
     if as_json:
         print(json.dumps(rows, indent=1))
         return
     for row in rows:
-        print("\t".join(row.values()))
+        print("\t".join("" if value is None else str(value) for value in row.values()))
 
 
 @adapters_app.command("show")
-def adapters_show(folder: Path, debug: Debug = False) -> None:
-    """What an adapter folder says of itself."""
+def adapters_show(source: Source, revision: Revision = None, debug: Debug = False) -> None:
+    """What an adapter says of itself."""
     from madx.formats.adapterhub import read_json_object
+    from madx.sharing.address import parse_address
+    from madx.sharing.fetch import fetch
 
+    folder = fetch(parse_address(source, revision))
     for name in ("adapter_config.json", "head_config.json", "madx.json"):
-        if (folder / name).exists() or name == "adapter_config.json":
+        if (folder / name).exists():
             print(f"{name}:\n{json.dumps(read_json_object(folder / name), indent=2, ensure_ascii=False)}")
+
+
+@adapters_app.command("pull")
+def adapters_pull(
+    source: Source,
+    to: Annotated[Path, typer.Option("--to", help="The folder to make.")],
+    revision: Revision = None,
+    debug: Debug = False,
+) -> None:
+    """Download a published adapter, check it against its digests, and put it into a folder."""
+    from madx.formats.manifest import check
+    from madx.sharing.address import parse_address
+    from madx.sharing.fetch import copy_adapter, fetch
+
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InputError(f"--to {to}: is there already; choose a new folder")
+    copy_adapter(fetch(parse_address(source, revision)), to)
+    check(to)
+    print(to)
+
+
+@adapters_app.command("push")
+def adapters_push(
+    folder: Annotated[Path, typer.Argument(help="An adapter's folder.")],
+    to: Annotated[str, typer.Argument(help="OWNER/REPOSITORY/NAME@BRANCH on the Hub, or a folder PLACE/NAME.")],
+    run: Annotated[
+        list[Path] | None, typer.Option("--scores", help="A run's folder whose scores go into the card. Repeatable.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="A new Hub repository is private.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Publish an adapter with its model card, and enter it into the place's index."""
+    from madx.sharing.address import parse_address
+    from madx.sharing.push import push, scores_of
+
+    scores = [row for path in run or [] for row in scores_of(folder, path)]
+    if run and not scores:
+        raise InputError(f"--scores {run[0]}: no score there was computed with {folder}")
+    print(push(folder, parse_address(to), private, scores))
 
 
 @adapters_app.command("import")
 def adapters_import(
-    folder: Path,
+    source: Source,
     to: Annotated[Path, typer.Option("--to", help="Where the adapter goes, in today's format.")],
     model: Annotated[str, typer.Option(help="The encoder that it was made for.")],
+    revision: Revision = None,
     debug: Debug = False,
 ) -> None:
-    """Read an AdapterHub folder (any layout since 2020), check it against the encoder, write it in today's format."""
-    _convert(folder, to, model, pickle=False)
+    """Read an adapter in any layout since 2020, check it against the encoder, write it in today's format."""
+    _convert(source, revision, to, model, pickle=False)
 
 
 @adapters_app.command("export")
 def adapters_export(
-    folder: Path,
+    folder: Annotated[str, typer.Argument(metavar="FOLDER")],
     to: Annotated[Path, typer.Option("--to", help="Where the folder for `adapters` 1.3 goes.")],
     model: Annotated[str, typer.Option(help="The encoder that it was made for.")],
     debug: Debug = False,
 ) -> None:
     """Write a folder that AdapterHub's `adapters` loads by its defaults: both weight files, head included."""
-    _convert(folder, to, model, pickle=True)
+    _convert(folder, None, to, model, pickle=True)
 
 
-def _convert(folder: Path, to: Path, model: str, pickle: bool) -> None:
+def _convert(source: str, revision: str | None, to: Path, model: str, pickle: bool) -> None:
     from madx.device import choose_device
     from madx.encoders.encoder import load_encoder
     from madx.encoders.reference import resolve_encoder
     from madx.formats.adapterhub import HEAD_CONFIG, load_adapter, load_head, save_adapter, save_head
+    from madx.formats.card import write_card
+    from madx.formats.manifest import read_manifest, seal
+    from madx.sharing.address import parse_address
+    from madx.sharing.fetch import fetch
 
+    address = parse_address(source, revision)
+    folder = fetch(address)
     encoder = load_encoder(resolve_encoder(model), choose_device("cpu"))
-    name, _ = load_adapter(folder, encoder)
+    name, adapter = load_adapter(folder, encoder)
     save_adapter(to, encoder, name, pickle=pickle)
-    if (folder / HEAD_CONFIG).exists():
+    has_head = (folder / HEAD_CONFIG).exists()
+    if has_head:
         head_name, head = load_head(folder, encoder)
         save_head(to, encoder, head, head_name, pickle=pickle)
+    about = read_manifest(folder) or {
+        "kind": "language adapter" if adapter.invertible else "task adapter" if has_head else "adapter",
+        "base_model": {"name": model},
+        "imported_from": str(address),
+    }
+    seal(to, about)
+    write_card(to, to.name)
     print(to)

@@ -19,6 +19,7 @@ from madx.adapters.bank import Adapter
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError, first_line
 from madx.encoders.encoder import Encoder
+from madx.formats.manifest import check
 from madx.formats.tensors import save_tensors
 from madx.store import write_json
 from madx.tasks.heads import Head, HeadSpec
@@ -204,6 +205,7 @@ def load_adapter(
     tensor is an error.
     """
     path = folder / CONFIG
+    check(folder, encoder.ref.digest)
     about = read_json_object(path)
     config, name = about.get("config"), about.get("name")
     if not isinstance(name, str) or not name:

@@ -11,10 +11,13 @@ from madx.config import InputError, file_digest
 from madx.corpora.documents import files_of, find_file
 from madx.corpora.prepare import Corpus
 from madx.encoders.reference import EncoderRef, resolve_encoder
+from madx.formats.manifest import check
 from madx.methods.full import Full
 from madx.methods.grid import GRID, Row
 from madx.methods.task_adapter import TaskAdapter
 from madx.pipeline.recipe import Recipe
+from madx.sharing.address import parse_address
+from madx.sharing.fetch import digests_of, fetch
 from madx.stages import Evaluation, ImportedAdapter, LanguageStage, TaskStage
 from madx.stages.session import Step, step_name
 from madx.stages.text import TextStage
@@ -126,13 +129,19 @@ class Planner:
     def _new_language_stage(self, code: str, full: bool) -> LanguageStage | ImportedAdapter:
         settings = self.recipe.language_adapter
         if code in self._imported and not full:
-            folder = Path(self._imported[code])
-            if self.beside and not folder.exists():
-                folder = self.beside / folder
-            if not folder.is_dir():
-                raise InputError(f"language_adapters.{code}: {self._imported[code]}: no such directory")
-            digests = tuple(self._digest(p) for p in sorted(folder.glob("*adapter*")))
-            return ImportedAdapter(encoder=self.encoder, language=code, folder=str(folder), digests=digests)
+            address = parse_address(self._imported[code], beside=self.beside)
+            try:
+                folder = fetch(address)
+                check(folder, self.encoder.digest)
+            except InputError as error:
+                raise InputError(f"language_adapters.{code}: {error}") from None
+            return ImportedAdapter(
+                encoder=self.encoder,
+                language=code,
+                origin=str(address),
+                folder=str(folder),
+                digests=digests_of(folder),
+            )
         return LanguageStage(
             encoder=self.encoder,
             text=self.text(code),

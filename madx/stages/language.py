@@ -18,11 +18,12 @@ from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter, save_adapter
+from madx.formats.card import write_card
+from madx.formats.manifest import read_manifest, seal
 from madx.formats.tensors import save_tensors
 from madx.methods.full import Full
 from madx.stages.session import Session
 from madx.stages.text import TextStage
-from madx.store import write_json
 from madx.training.fit import Micro, Schedule, fit
 
 
@@ -118,7 +119,8 @@ class LanguageStage(Frozen):
         head = {str(i): p for i, p in enumerate(encoder.lm_head.trainable())}
         if head:
             save_tensors(folder / "lm_head.safetensors", head)
-        write_json(folder / "madx.json", self._about(session, result))
+        seal(folder, self._about(session, result))
+        write_card(folder, folder.name)
 
     def _about(self, session: Session, result: dict[str, Any]) -> dict[str, Any]:
         from importlib.metadata import version
@@ -151,7 +153,8 @@ class ImportedAdapter(Frozen):
     stage: ClassVar[str] = "imported"
     encoder: EncoderRef
     language: str
-    folder: str
+    origin: str  # where its owner published it
+    folder: str  # where it lies here
     digests: tuple[str, ...]
 
     def identity(self) -> dict[str, Any]:
@@ -165,7 +168,10 @@ class ImportedAdapter(Frozen):
         encoder = session.encoder(self.encoder)
         load_adapter(Path(self.folder), encoder, load_as=self.language)
         save_adapter(folder, encoder, self.language)
-        return {"imported_from": self.folder, "warnings": []}
+        about = {"kind": "language adapter", "base_model": {"name": self.encoder.name}, "imported_from": self.origin}
+        seal(folder, {**about, **read_manifest(Path(self.folder)), "language": self.language})
+        write_card(folder, self.origin)
+        return {"imported_from": self.origin, "warnings": []}
 
 
 def attach_language(step: LanguageStage | ImportedAdapter, encoder: Encoder, session: Session) -> str:

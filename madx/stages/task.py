@@ -17,12 +17,13 @@ from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_head, save_head
+from madx.formats.card import write_card
+from madx.formats.manifest import seal
 from madx.methods.full import Full
 from madx.methods.task_adapter import TaskAdapter
 from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
 from madx.stages.scoring import decode_all, score_examples
 from madx.stages.session import Session
-from madx.store import write_json
 from madx.tasks.data import LabelledData
 from madx.tasks.examples import Feature, Tokens, pad, training_order
 from madx.tasks.heads import Head
@@ -108,7 +109,9 @@ class TaskStage(Frozen):
             )
             self.method.save(folder, encoder, self.subject)
             save_head(folder, encoder, head, self.subject)
-            write_json(folder / "madx.json", self._about(result))
+            seal(folder, self._about(result))
+            if isinstance(self.method, TaskAdapter):
+                write_card(folder, folder.name)
         result["examples"] = {code: len(e) for code, e in examples.items()}
         return result
 

@@ -75,7 +75,7 @@ def test_predict_gives_the_format_back(project: Path) -> None:
     folder = next((project / "results" / ".store").glob("language-swe-*"))
     madx(project, "adapters", "export", str(folder), "--to", "out", "--model", _model(project))
     assert sorted(p.name for p in (project / "out").iterdir()) == [
-        "adapter.safetensors", "adapter_config.json", "pytorch_adapter.bin",
+        "README.md", "adapter.safetensors", "adapter_config.json", "madx.json", "pytorch_adapter.bin",
     ]  # fmt: skip
     out, _ = madx(project, "adapters", "list", "--json")
     assert {row["kind"] for row in json.loads(out)} == {"language adapter", "task adapter"}

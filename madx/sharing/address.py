@@ -1,0 +1,48 @@
+"""Where an adapter is published: the Hugging Face Hub, an HTTP(S) directory, or a local folder.
+
+    AdapterHub/xlm-roberta-base-qu-wiki_pfeiffer      a Hub repository that is one adapter
+    owner/collection/swe@v2                           a folder of a Hub repository, at a revision
+    https://example.org/adapters/swe                  a folder on a web server
+    ./adapters/swe                                    a folder here
+
+A place that holds several adapters has an `index.json` (see index.py), the same in all three.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from madx.config import Frozen, InputError
+
+
+class Address(Frozen):
+    kind: Literal["hub", "http", "local"]
+    place: str  # repository, URL or folder that holds the adapters
+    path: str = ""  # of the adapter inside it; empty: the place itself
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.place}/{self.path}{revision}" if self.path else f"{self.place}{revision}"
+
+
+def parse_address(text: str, revision: str | None = None, beside: Path | None = None) -> Address:
+    """What a person wrote. A folder that exists wins over a Hub repository of that name. Raises InputError."""
+    if re.match(r"https?://", text):
+        parts = urlsplit(text)
+        if not parts.netloc or parts.query or parts.fragment:
+            raise InputError(f"{text}: not the address of a directory; write https://HOST/DIRECTORY")
+        if revision:
+            raise InputError(f"{text}: a web server has no revisions; --revision is for the Hub")
+        return Address(kind="http", place=text.rstrip("/"))
+    for folder in (Path(text).expanduser(), *([beside / text] if beside else [])):
+        if folder.is_dir():
+            return Address(kind="local", place=str(folder))
+    if text.startswith((".", "/", "~")):
+        return Address(kind="local", place=str(Path(text).expanduser()))
+    name, _, at = text.partition("@")
+    match = re.fullmatch(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)((?:/[A-Za-z0-9][\w.-]*)*)", name)
+    if match is None or ".." in text:
+        raise InputError(f"'{text}': neither a folder here, nor OWNER/REPOSITORY on the Hub, nor https://...")
+    return Address(kind="hub", place=match[1], path=match[2].lstrip("/"), revision=revision or at or None)
