@@ -3,8 +3,10 @@
 from torch import Tensor, nn
 
 from madx.adapters.bottleneck import Bottleneck
+from madx.adapters.compose import SiteModules
+from madx.adapters.fusion import Fusion, FusionLayer, FusionSpec
 from madx.adapters.invertible import Glow, Nice, build_invertible
-from madx.adapters.setup import Stack
+from madx.adapters.setup import Composition, Norm, Setup, Stack, leaves
 from madx.adapters.spec import BottleneckSpec, Place
 
 
@@ -41,7 +43,8 @@ class AdapterBank(nn.Module):
         super().__init__()
         self.width, self.num_layers, self.embedding_width = width, num_layers, embedding_width
         self.adapters = nn.ModuleDict()
-        self.active: Stack | None = None
+        self.fusions = nn.ModuleDict()
+        self.active: Composition | None = None
         self.skip_layers: frozenset[int] = frozenset()  # AdapterDrop: bypassed, the modules stay
 
     def add(self, name: str, spec: BottleneckSpec) -> Adapter:
@@ -59,24 +62,51 @@ class AdapterBank(nn.Module):
     def get(self, name: str) -> Adapter:
         return self.adapters[name]  # type: ignore[return-value]
 
-    def activate(self, *names: str) -> None:
-        """Stack these adapters, first to last; none: the bare encoder. Raises KeyError for an unknown name."""
-        for name in names:
+    def add_fusion(self, name: str, spec: FusionSpec, *adapters: str) -> Fusion:
+        """A fusion of these adapters, with fresh weights, at the sites where any of them is."""
+        sites = dict.fromkeys(key for adapter in adapters for key in self.get(adapter).bottlenecks)
+        places: list[tuple[Place, int]] = [
+            ("attention" if key.startswith("attention") else "ffn", int(key.rsplit("_", 1)[1])) for key in sites
+        ]
+        fusion = Fusion(spec, self.width, places)
+        self.fusions[name] = fusion
+        return fusion
+
+    def activate(self, *setup: Setup) -> None:
+        """Stack these, first to last, or take the one composition; none: the bare encoder.
+
+        Raises KeyError for an unknown adapter.
+        """
+        for name in (name for part in setup for name in leaves(part)):
             if name not in self.adapters:
                 raise KeyError(f"no adapter '{name}'; there are: {', '.join(self.adapters) or 'none'}")
-        self.active = Stack(*names) if names else None
+        first = setup[0] if len(setup) == 1 else None
+        self.active = first if first is not None and not isinstance(first, str) else Stack(*setup) if setup else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the active setup is a stack of adapters, MAD-X's case."""
+        return isinstance(self.active, Stack) and all(isinstance(child, str) for child in self.active.children)
 
     def at(self, layer: int, place: Place) -> list[Bottleneck]:
         """The active bottlenecks of a site, in order; an adapter without one here is passed over."""
         if self.active is None or layer in self.skip_layers:
             return []
-        found = [self.get(name).at(layer, place) for name in self.active.names]
+        found = [self.get(name).at(layer, place) for name in leaves(self.active)]
         return [bottleneck for bottleneck in found if bottleneck is not None]
+
+    def modules_at(self, layer: int, place: Place, norm: Norm | None) -> SiteModules:
+        """What a composition needs of a site."""
+
+        def fusion(name: str) -> FusionLayer | None:
+            return self.fusions[name].at(layer, place) if name in self.fusions else None  # type: ignore[operator, no-any-return]
+
+        return SiteModules(lambda name: self.get(name).at(layer, place), fusion, norm)
 
     @property
     def invertible(self) -> Nice | Glow | None:
         """The invertible part of the first adapter of the active setup, if it has one."""
-        return self.get(self.active.names[0]).invertible if self.active else None
+        return self.get(leaves(self.active)[0]).invertible if self.active else None
 
     def embed(self, embedded_BTE: Tensor) -> Tensor:
         return embedded_BTE if self.invertible is None else self.invertible(embedded_BTE)

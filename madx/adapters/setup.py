@@ -10,23 +10,123 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from madx.adapters.bottleneck import Bottleneck
+from madx.adapters.spec import BottleneckSpec
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Adapters applied one after the other: Stack("quy", "ner") is language adapter, then task adapter."""
+    """One after the other: Stack("quy", "ner") is language adapter, then task adapter (MAD-X)."""
 
-    names: tuple[str, ...]
+    children: tuple["Setup", ...]
 
-    def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
+    def __init__(self, *children: "Setup") -> None:
+        object.__setattr__(self, "children", children)
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """AdapterFusion: attention over the updates of several adapters (Pfeiffer et al. 2021, eq. 3 to 6)."""
+
+    children: tuple["Setup", ...]
+    name: str
+
+    def __init__(self, *children: "Setup", name: str | None = None) -> None:
+        object.__setattr__(self, "children", children)
+        object.__setattr__(self, "name", name or ",".join(last_leaf(child) for child in children))
+
+
+@dataclass(frozen=True)
+class Average:
+    """The weighted mean of the adapters' outputs; weights as given, by default equal and of sum 1."""
+
+    children: tuple["Setup", ...]
+    weights: tuple[float, ...]
+
+    def __init__(self, *children: "Setup", weights: Sequence[float] | None = None) -> None:
+        object.__setattr__(self, "children", children)
+        object.__setattr__(self, "weights", tuple(weights or [1 / len(children)] * len(children)))
+
+
+@dataclass(frozen=True)
+class BatchSplit:
+    """The first `sizes[0]` sequences of a batch through the first child, and so on."""
+
+    children: tuple["Setup", ...]
+    sizes: tuple[int, ...]
+
+    def __init__(self, *children: "Setup", sizes: Sequence[int]) -> None:
+        object.__setattr__(self, "children", children)
+        object.__setattr__(self, "sizes", tuple(sizes))
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """The whole batch through every child: B sequences become len(children) * B, child by child."""
+
+    children: tuple["Setup", ...]
+
+    def __init__(self, *children: "Setup") -> None:
+        object.__setattr__(self, "children", children)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The first `sizes[0]` tokens of every sequence through the first child, and so on."""
+
+    children: tuple["Setup", ...]
+    sizes: tuple[int, ...]
+
+    def __init__(self, *children: "Setup", sizes: Sequence[int]) -> None:
+        object.__setattr__(self, "children", children)
+        object.__setattr__(self, "sizes", tuple(sizes))
+
+
+Composition = Stack | Fuse | Average | BatchSplit | Parallel | Split
+Setup = str | Composition
+Norm = Callable[[Tensor], Tensor]
+
+
+def leaves(setup: Setup) -> list[str]:
+    """The names of the adapters in a setup, in order."""
+    return [setup] if isinstance(setup, str) else [name for child in setup.children for name in leaves(child)]
+
+
+def last_leaf(setup: Setup) -> str:
+    return leaves(setup)[-1]
+
+
+def enter(
+    spec: BottleneckSpec, h: Tensor, r: Tensor, norm: Norm | None, normed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What a sequential adapter works on and the residual that it adds; `normed` is norm(h + r) if it is known."""
+    residual = h
+    if spec.original_ln_before:
+        total = h + r
+        if spec.residual_before_ln == "post_add":
+            residual = total
+        if norm is None:
+            h = total
+        else:
+            h = norm(total) if normed is None else normed
+    if spec.residual_before_ln is False:
+        residual = h
+    return h, residual
+
+
+def leave(last: BottleneckSpec, h: Tensor, x0: Tensor, r: Tensor, norm: Norm | None) -> Tensor:
+    """Back into the layer, as the last adapter of the site says."""
+    if last.parallel:
+        h = h + x0
+    if norm is None:
+        return h
+    return norm(h + r) if last.original_ln_after else h
 
 
 def stack_output(
     adapters: Sequence[Bottleneck],
     x0: Tensor,
     r: Tensor,
-    norm: Callable[[Tensor], Tensor] | None,
+    norm: Norm | None,
     base: Tensor | None = None,
 ) -> Tensor:
     """The output of a sub-layer with these adapters stacked in it.
@@ -37,26 +137,9 @@ def stack_output(
     """
     h = x0
     for adapter in adapters:
-        spec = adapter.spec
-        if spec.parallel:
+        if adapter.spec.parallel:
             # runs beside the sub-layer, on its input; the sub-layer's own output is added once, at the end
             h = adapter(r, None)
-            continue
-        residual = h
-        if spec.original_ln_before:
-            total = h + r
-            if spec.residual_before_ln == "post_add":
-                residual = total
-            if norm is None:
-                h = total
-            else:
-                h = base if h is x0 and base is not None else norm(total)
-        if spec.residual_before_ln is False:
-            residual = h
-        h = adapter(h, residual)
-    last = adapters[-1].spec
-    if last.parallel:
-        h = h + x0
-    if norm is None:
-        return h
-    return norm(h + r) if last.original_ln_after else h
+        else:
+            h = adapter(*enter(adapter.spec, h, r, norm, base if h is x0 else None))
+    return leave(adapters[-1].spec, h, x0, r, norm)

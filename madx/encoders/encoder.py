@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from madx.adapters.bank import AdapterBank
+from madx.adapters.setup import Parallel
 from madx.config import InputError, first_line
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
 from madx.encoders.reference import EncoderRef
@@ -78,6 +79,11 @@ class Encoder:
 
     def hidden(self, ids_BT: Tensor, mask_BT: Tensor | None = None, types_BT: Tensor | None = None) -> Tensor:
         """Last hidden states, (B, T) to (B, T, D). No mask: every position is real."""
+        if isinstance(self.adapters.active, Parallel):  # a copy of the batch for every child
+            copies = len(self.adapters.active.children)
+            ids_BT = ids_BT.repeat(copies, 1)
+            mask_BT = None if mask_BT is None else mask_BT.repeat(copies, 1)
+            types_BT = None if types_BT is None else types_BT.repeat(copies, 1)
         types = {} if types_BT is None else {"token_type_ids": types_BT}
         return self.base(input_ids=ids_BT, attention_mask=mask_BT, **types).last_hidden_state  # type: ignore[no-any-return]
 
@@ -102,6 +108,7 @@ class Encoder:
         """No adapters, evaluation mode."""
         self.adapters.activate()
         self.adapters.adapters.clear()
+        self.adapters.fusions.clear()
         self.adapters.skip_layers = frozenset()
         self.model.eval()
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from madx.adapters.bank import AdapterBank
+from madx.adapters.compose import composed_output
 from madx.adapters.setup import stack_output
 from madx.adapters.spec import Place
 
@@ -45,6 +46,9 @@ class PostNorm:
             if not bottlenecks:
                 return None
             x0, r = caught.pop("x0"), caught.pop("r")
+            if bank.active is not None and not bank.is_plain:
+                modules = bank.modules_at(self.layer, self.place, norm.forward)
+                return composed_output(bank.active, modules, x0, r, norm.forward)
             return stack_output(bottlenecks, x0, r, norm.forward, base=output)
 
         self.residual.register_forward_pre_hook(catch_residual, with_kwargs=True)
@@ -77,6 +81,9 @@ class PreNorm:
             if not bottlenecks:
                 return None
             r = caught.pop("r")
+            if bank.active is not None and not bank.is_plain:
+                modules = bank.modules_at(self.layer, self.place, self.norm.forward if self.norm else None)
+                return composed_output(bank.active, modules, output, r, None)
             if self.norm is None:
                 return stack_output(bottlenecks, output, r, None)
             return self._attention_output(bottlenecks, output, r)

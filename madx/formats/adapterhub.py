@@ -268,8 +268,8 @@ def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False
     if adapter.spec.ln_before:  # the peer stores this norm twice
         for key in [k for k in tensors if ".adapter_down.0." in k]:
             tensors[key.replace("adapter_down.0", "adapter_norm_before")] = tensors[key].clone()
-    _save_tensors(folder, tensors, WEIGHTS, PICKLE if pickle else None)
-    about = {**_about(encoder, name), "config": config_from_spec(adapter.spec, encoder.width)}
+    save_weights(folder, tensors, WEIGHTS, PICKLE if pickle else None)
+    about = {**about_encoder(encoder, name), "config": config_from_spec(adapter.spec, encoder.width)}
     write_json(folder / CONFIG, about)
 
 
@@ -279,7 +279,7 @@ def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False
 def save_head(folder: Path, encoder: Encoder, head: Head, name: str, pickle: bool = False) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"heads.{name}.{k}": v for k, v in head.state_dict().items()}
-    _save_tensors(folder, tensors, HEAD_WEIGHTS, HEAD_PICKLE if pickle else None)
+    save_weights(folder, tensors, HEAD_WEIGHTS, HEAD_PICKLE if pickle else None)
     spec = head.spec
     config: dict[str, Any] = {
         "head_type": spec.head_type, "layers": spec.layers, "activation_function": spec.activation_function,
@@ -291,7 +291,7 @@ def save_head(folder: Path, encoder: Encoder, head: Head, name: str, pickle: boo
         config["use_pooler"] = spec.use_pooler
     if spec.head_type in ("classification", "multilabel_classification"):
         config["bias"] = spec.bias
-    write_json(folder / HEAD_CONFIG, {**_about(encoder, name), "config": config})
+    write_json(folder / HEAD_CONFIG, {**about_encoder(encoder, name), "config": config})
 
 
 def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
@@ -325,7 +325,7 @@ def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
 # ----------------------------------------------------------------------------------------------------- helpers
 
 
-def _save_tensors(folder: Path, tensors: dict[str, Tensor], safetensors: str, pickle: str | None) -> None:
+def save_weights(folder: Path, tensors: dict[str, Tensor], safetensors: str, pickle: str | None) -> None:
     save_tensors(folder / safetensors, tensors)
     if pickle:
         plain = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
@@ -333,7 +333,7 @@ def _save_tensors(folder: Path, tensors: dict[str, Tensor], safetensors: str, pi
         (folder / f".{pickle}.part").replace(folder / pickle)
 
 
-def _about(encoder: Encoder, name: str) -> dict[str, Any]:
+def about_encoder(encoder: Encoder, name: str) -> dict[str, Any]:
     return {
         "name": name, "version": VERSION, "model_type": encoder.model_type, "hidden_size": encoder.width,
         "model_class": encoder.family.MODEL_TYPES[encoder.model_type], "model_name": encoder.ref.name,

@@ -1,0 +1,182 @@
+"""AdapterHub's fusion folders and adapter setups in and out: a composition with everything that it needs.
+
+DIR/adapter_setup.json    DIR/<adapter>/    DIR/<fusion>/    and the head inside DIR/<head>/
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from madx.adapters.fusion import Fusion, FusionSpec
+from madx.adapters.setup import Average, BatchSplit, Composition, Fuse, Parallel, Setup, Split, Stack, leaves
+from madx.config import InputError, validate
+from madx.encoders.encoder import Encoder
+from madx.formats.adapterhub import (
+    HEAD_CONFIG,
+    VERSION,
+    about_encoder,
+    load_adapter,
+    load_head,
+    put,
+    read_json_object,
+    read_tensors,
+    save_adapter,
+    save_head,
+    save_weights,
+)
+from madx.store import write_json
+from madx.tasks.heads import Head
+
+FUSION_CONFIG = "adapter_fusion_config.json"
+FUSION_WEIGHTS, FUSION_PICKLE = "model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin"
+SETUP = "adapter_setup.json"
+
+
+def fusion_names(encoder: Encoder, fusion: Fusion, name: str) -> dict[str, str]:
+    """Our tensor names to the peer's, with the base model's prefix."""
+    table = {}
+    for key in fusion.state_dict():
+        _, site, rest = key.split(".", 2)
+        place, layer = site.rsplit("_", 1)
+        where = encoder.family.SITE_NAMES[place].format(layer)
+        table[key] = f"{encoder.prefix}.{where}.adapter_fusion_layer.{name}.{rest}"
+    return table
+
+
+def load_fusion(folder: Path, encoder: Encoder) -> str:
+    """A fusion into the encoder's bank, whose adapters are loaded already; its name. Raises InputError."""
+    path = folder / FUSION_CONFIG
+    about = read_json_object(path)
+    name, config, adapters = about.get("name"), about.get("config"), about.get("adapter_names")
+    if not isinstance(config, dict) or not isinstance(name, str) or not isinstance(adapters, list):
+        raise InputError(f"{path}: 'config', 'name' or 'adapter_names' is missing")
+    absent = [adapter for adapter in adapters if adapter not in encoder.adapters.adapters]
+    if absent:
+        raise InputError(f"{path}: fuses '{absent[0]}', which is not loaded; load its adapter first")
+    keys = set(FusionSpec.model_fields)
+    if set(config) != keys:  # the peer needs all ten
+        raise InputError(f"{path}: config has not the keys {', '.join(sorted(set(config) ^ keys))}")
+    fusion = encoder.adapters.add_fusion(name, validate(FusionSpec, config, str(path)), *adapters)
+    ours = {theirs: key for key, theirs in fusion_names(encoder, fusion, name).items()}
+    tensors: dict[str, Tensor] = {}
+    for key, tensor in read_tensors(folder, FUSION_WEIGHTS, FUSION_PICKLE).items():
+        full = key if key.startswith(encoder.prefix + ".") else f"{encoder.prefix}.{key}"
+        if full in ours:
+            tensors[ours[full]] = tensor
+        # the peer's file of "ta,tb" holds "ta,tb,tc" too: it matches names without the dot
+        elif f".adapter_fusion_layer.{name}" not in full or f".adapter_fusion_layer.{name}." in full:
+            raise InputError(f"{folder}: unexpected tensor '{key}'")
+    put(fusion, tensors, str(folder))
+    fusion.to(encoder.device)
+    return name
+
+
+def save_fusion(folder: Path, encoder: Encoder, setup: Fuse, pickle: bool = False) -> None:
+    fusion: Fusion = encoder.adapters.fusions[setup.name]  # type: ignore[assignment]
+    folder.mkdir(parents=True, exist_ok=True)
+    names = fusion_names(encoder, fusion, setup.name)
+    tensors = {names[key]: tensor for key, tensor in fusion.state_dict().items()}
+    save_weights(folder, tensors, FUSION_WEIGHTS, FUSION_PICKLE if pickle else None)
+    adapters = [leaves(child)[-1] for child in setup.children]
+    about = {**about_encoder(encoder, setup.name), "config": fusion.spec.model_dump(), "adapter_names": adapters}
+    write_json(folder / FUSION_CONFIG, about)
+
+
+# ------------------------------------------------------------------------------------------------------ setups
+
+
+def setup_from_dict(value: Any, where: str) -> Setup:
+    """A composition as AdapterHub's JSON says it. Raises InputError."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    children = value.get("children") if isinstance(value, dict) else None
+    if not isinstance(children, list) or not children:
+        raise InputError(f"{where}: not a composition of adapters")
+    if kind == "single":
+        if not isinstance(children[0], str) or len(children) != 1:
+            raise InputError(f"{where}: 'single' has one adapter's name")
+        return children[0]
+    below = [setup_from_dict(child, where) for child in children]
+    more = value.get("kwargs") or {}
+    try:
+        match kind:
+            case "Stack":
+                return Stack(*below)
+            case "Fuse":
+                return Fuse(*below, name=value.get("name"))
+            case "Average":
+                return Average(*below, weights=more.get("weights"))
+            case "Parallel":
+                return Parallel(*below)
+            case "BatchSplit":
+                return BatchSplit(*below, sizes=more["batch_sizes"])
+            case "Split":
+                return Split(*below, sizes=more["splits"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{where}: {kind} lacks {error}") from None
+    raise InputError(f"{where}: '{kind}' is not a composition that madx knows")
+
+
+def setup_to_dict(setup: Setup) -> dict[str, Any]:
+    if isinstance(setup, str):
+        return {"type": "single", "children": [setup]}
+    value: dict[str, Any] = {"type": type(setup).__name__, "children": [setup_to_dict(c) for c in setup.children]}
+    match setup:
+        case Average():
+            value["kwargs"] = {"weights": list(setup.weights)}
+        case BatchSplit():
+            value["kwargs"] = {"batch_sizes": list(setup.sizes)}
+        case Split():
+            value["kwargs"] = {"splits": list(setup.sizes)}
+    return value
+
+
+def fusions_of(setup: Setup) -> list[Fuse]:
+    if isinstance(setup, str):
+        return []
+    return [*([setup] if isinstance(setup, Fuse) else []), *(f for child in setup.children for f in fusions_of(child))]
+
+
+def load_setup(folder: Path, encoder: Encoder) -> dict[str, Head]:
+    """Load and activate a setup's folder; its heads by name. Raises InputError."""
+    path = folder / SETUP
+    about = read_json_object(path)
+    setup = setup_from_dict(about.get("adapter_setup"), str(path))
+    names = [*dict.fromkeys(leaves(setup)), *(fuse.name for fuse in fusions_of(setup))]
+    for name in names:
+        if Path(name).name != name:
+            raise InputError(f"{path}: '{name}' is no adapter's name")
+    heads: dict[str, Head] = {}
+    for name in dict.fromkeys(leaves(setup)):
+        load_adapter(folder / name, encoder)
+    for fuse in fusions_of(setup):
+        load_fusion(folder / fuse.name, encoder)
+    head_setup = about.get("head_setup")
+    wanted = [head_setup] if isinstance(head_setup, str) else head_setup if isinstance(head_setup, list) else []
+    for name in wanted:
+        if not isinstance(name, str) or Path(name).name != name or not (folder / name / HEAD_CONFIG).exists():
+            raise InputError(f"{path}: head '{name}' is not there")
+        heads.update([load_head(folder / name, encoder)])
+    encoder.adapters.activate(setup)
+    return heads
+
+
+def save_setup(folder: Path, encoder: Encoder, setup: Composition, head: tuple[str, Head] | None = None) -> None:
+    """A setup as `adapters` 1.3 loads it by its defaults, both weight files included.
+
+    Raises ValueError for a Fuse with a name of its own: the peer saves it and can't load it again.
+    """
+    for fuse in fusions_of(setup):
+        if fuse.name != Fuse(*fuse.children).name:
+            raise ValueError(f"fusion '{fuse.name}': a setup's file can't keep a fusion's own name")
+        save_fusion(folder / fuse.name, encoder, fuse, pickle=True)
+    for name in dict.fromkeys(leaves(setup)):
+        save_adapter(folder / name, encoder, name, pickle=True)
+    if head is not None:
+        save_head(folder / head[0], encoder, head[1], head[0], pickle=True)
+    write_json(
+        folder / SETUP,
+        {"adapter_setup": setup_to_dict(setup), "head_setup": head[0] if head else None, "version": VERSION},
+    )
