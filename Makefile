@@ -1,7 +1,7 @@
 # `make run`: the quick start. `make test`: every check. Both set up .venv by themselves (Python 3.11+, make, git).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: run test lint clean
+.PHONY: run test lint peer clean
 
 run: .venv/ready
 	$(BIN)/madx run
@@ -14,6 +14,10 @@ lint: .venv/ready
 	$(BIN)/ruff format --check madx tests pretraining
 	$(BIN)/mypy
 
+# the real `adapters` 1.3.0, for tests/parity/test_real_peer.py and benchmarks/
+peer: .venv/ready
+	$(BIN)/python tests/parity/peer_env.py
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("madx needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -21,4 +25,4 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-peer

@@ -13,7 +13,7 @@ class InvertibleSpec(Frozen):
     """An invertible adapter over the embeddings (Pfeiffer et al. 2020, section 3.3; NICE: Dinh et al. 2015)."""
 
     kind: Literal["nice", "glow"] = "nice"
-    reduction_factor: float = Field(2.0, gt=0)  # half the embedding's width / the coupling's hidden width
+    reduction_factor: float = Field(2.0, ge=0.01)  # half the embedding's width / the coupling's hidden width
 
 
 class BottleneckSpec(Frozen):
@@ -44,8 +44,8 @@ class BottleneckSpec(Frozen):
     def _can_be_built(self) -> "BottleneckSpec":
         factors = self.reduction_factor
         for factor in factors.values() if isinstance(factors, dict) else (factors,):
-            if factor <= 0:
-                raise ValueError(f"reduction_factor must be positive, got {factor}")
+            if factor < 0.01:  # a bottleneck of a hundred times the width is nobody's wish
+                raise ValueError(f"reduction_factor must be at least 0.01, got {factor}")
         if not self.placement:
             raise ValueError("placement must name 'attention', 'ffn' or both")
         if self.residual_before_ln == "post_add" and not self.original_ln_before:

@@ -302,6 +302,8 @@ def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
     if not isinstance(name, str) or not isinstance(config, dict):
         raise InputError(f"{path}: a static class's head; only flexible heads ('config' and 'name') are read")
     labels = config.get("label2id")
+    if labels and not (isinstance(labels, dict) and all(isinstance(i, int) for i in labels.values())):
+        raise InputError(f"{path}: 'label2id' is not an object of numbers")
     try:
         spec = HeadSpec(
             head_type=config["head_type"],

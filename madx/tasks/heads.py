@@ -20,8 +20,10 @@ class HeadSpec(Frozen):
     """What a head is, as AdapterHub's head_config.json says it."""
 
     head_type: HeadType
-    num_labels: int = Field(2, ge=1)  # rows of the last layer; a multiple-choice head has one, whatever this says
-    layers: int = Field(1, ge=1)
+    num_labels: int = Field(
+        2, ge=1, le=1_000_000
+    )  # rows of the last layer; a multiple-choice head has one, whatever this says
+    layers: int = Field(1, ge=1, le=64)
     activation_function: str | None = "tanh"
     dropout_prob: float | None = None
     use_pooler: bool = False
