@@ -1,7 +1,7 @@
 # `make run`: the quick start. `make test`: every check. Both set up .venv by themselves (Python 3.11+, make, git).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: run test lint peer clean
+.PHONY: run test lint peer bench clean
 
 run: .venv/ready
 	$(BIN)/madx run
@@ -10,13 +10,18 @@ test: .venv/ready lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready
-	$(BIN)/ruff check madx tests pretraining
-	$(BIN)/ruff format --check madx tests pretraining
+	$(BIN)/ruff check madx tests pretraining benchmarks
+	$(BIN)/ruff format --check madx tests pretraining benchmarks
 	$(BIN)/mypy
 
 # the real `adapters` 1.3.0, for tests/parity/test_real_peer.py and benchmarks/
 peer: .venv/ready
 	$(BIN)/python tests/parity/peer_env.py
+
+# speed and memory beside the real peer's: results/speed/
+bench: .venv/ready
+	$(BIN)/python benchmarks/run.py --shape small
+	$(BIN)/python benchmarks/run.py --shape xlmr-base
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("madx needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -25,4 +30,4 @@ peer: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-peer
+	rm -rf .venv .venv-peer .bench

@@ -85,5 +85,5 @@ def test_what_cannot_be_is_refused() -> None:
         bank.add("swe", BottleneckSpec(non_linearity="relux"))
     with pytest.raises(KeyError, match="no adapter 'por'"):
         bank.activate("por")
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="at least 0.01"):
         BottleneckSpec(reduction_factor=0.0)

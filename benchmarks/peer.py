@@ -1,0 +1,76 @@
+"""The peer's side, in `.venv-peer`: `adapters` 1.3.0 used as its documentation shows.
+
+python peer.py WORKLOAD STAGE UPDATES
+"""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from adapters import AutoAdapterModel
+from adapters.composition import Stack
+
+folder, stage, updates = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+torch.set_num_threads(2)
+model = AutoAdapterModel.from_pretrained(folder / "base")
+model.load_adapter(str(folder / "lang"))
+losses, tokens = [], 0
+
+
+def padded(rows):
+    longest = max(len(r["ids"]) for r in rows)
+    pad = [longest - len(r["ids"]) for r in rows]
+    ids = torch.tensor([r["ids"] + [1] * p for r, p in zip(rows, pad, strict=True)])
+    labels = torch.tensor([r["labels"] + [-100] * p for r, p in zip(rows, pad, strict=True)])
+    mask = torch.tensor([[1] * len(r["ids"]) + [0] * p for r, p in zip(rows, pad, strict=True)])
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+if stage == "language":
+    model.train_adapter("lang")
+    model.set_active_adapters("lang")
+    model.active_head = "default"
+    blocks = np.load(folder / "blocks.npz")
+    batches = [
+        {"input_ids": torch.from_numpy(i), "labels": torch.from_numpy(t)}
+        for i, t in zip(blocks["ids"][:updates], blocks["labels"][:updates], strict=True)
+    ]
+    real = [b["input_ids"].numel() for b in batches]
+else:
+    model.load_adapter(str(folder / "task"))
+    model.train_adapter("task")
+    model.set_active_adapters(Stack("lang", "task"))
+    model.active_head = "task"
+    rows = json.loads((folder / "sentences.json").read_text())
+    chunks = [rows[i : i + 32] for i in range(0, len(rows), 32)]
+    chunks = chunks if stage == "evaluation" else chunks[:updates]
+    batches = [padded(chunk) for chunk in chunks]
+    real = [sum(len(r["ids"]) for r in chunk) for chunk in chunks]
+
+if stage == "evaluation":
+    model.eval()
+    began = time.perf_counter()
+    with torch.no_grad():
+        for batch, count in zip(batches, real, strict=True):
+            model(**batch).logits.argmax(-1)
+            tokens += count
+else:
+    model.train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, weight_decay=0.0)
+    began = None
+    for step, (batch, count) in enumerate(zip(batches, real, strict=True)):
+        if step == 1:  # the first update allocates
+            began = time.perf_counter()
+        loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        tokens += count if began else 0
+seconds = time.perf_counter() - began
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": memory, "losses": losses, "seconds": seconds}))

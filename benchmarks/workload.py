@@ -1,0 +1,65 @@
+"""What both sides compute: one random encoder of a real shape, adapters and batches, made once, by madx, from a seed.
+
+Token ids are random; sentence lengths are log-normal around 25 subwords, as EWT's are in XLM-R's vocabulary. Speed
+doesn't depend on what the tokens mean, and nothing has to be downloaded.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+
+from madx.adapters.spec import BottleneckSpec, InvertibleSpec
+from madx.encoders.encoder import load_encoder
+from madx.encoders.reference import resolve_encoder
+from madx.formats.adapterhub import save_adapter, save_head
+from madx.tasks.heads import Head, HeadSpec
+
+SHAPES: dict[str, dict[str, int]] = {
+    "xlmr-base": {"vocab_size": 250_002, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
+                  "intermediate_size": 3072},
+    "small": {"vocab_size": 16_000, "hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 6,
+              "intermediate_size": 768},
+}  # fmt: skip
+BLOCK, BLOCKS, MASK, LABELS, BATCH = 128, 4, 4, 17, 32
+
+
+def make(folder: Path, shape: str, steps: int, sentences: int) -> Path:
+    """The workload's folder, made if it isn't there."""
+    name = f"{shape}-{steps}-{sentences}"
+    done = folder / name
+    if (done / "ready").exists():
+        return done
+    done.mkdir(parents=True, exist_ok=True)
+    config = XLMRobertaConfig(
+        **SHAPES[shape], max_position_embeddings=514, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    XLMRobertaForMaskedLM(config).save_pretrained(done / "base")
+    encoder = load_encoder(resolve_encoder(str(done / "base")), torch.device("cpu"))
+    encoder.adapters.add("lang", BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec()))
+    encoder.adapters.add("task", BottleneckSpec(reduction_factor=16.0))
+    head = Head(HeadSpec(head_type="tagging", num_labels=LABELS), encoder.width)
+    for adapter in ("lang", "task"):
+        save_adapter(done / adapter, encoder, adapter, pickle=True)
+    save_head(done / "task", encoder, head, "task", pickle=True)
+    rng = np.random.default_rng(1)
+    vocabulary = SHAPES[shape]["vocab_size"]
+    ids = rng.integers(10, vocabulary, (steps, BLOCKS, BLOCK))
+    chosen = rng.random(ids.shape) < 0.15
+    lengths = np.clip(np.exp(rng.normal(3.0, 0.65, sentences)), 3, 120).astype(int)
+    rows: list[dict[str, Any]] = []
+    for length in lengths.tolist():
+        body = rng.integers(10, vocabulary, length).tolist()
+        first = rng.random(length) < 0.7  # first subwords of words carry labels
+        first[0] = True
+        labels = np.where(first, rng.integers(0, LABELS, length), -100).tolist()
+        rows.append({"ids": [0, *body, 2], "labels": [-100, *labels, -100]})
+    np.savez(done / "blocks.npz", ids=np.where(chosen, MASK, ids), labels=np.where(chosen, ids, -100))
+    (done / "sentences.json").write_text(json.dumps(rows))
+    (done / "ready").write_text("")
+    return done
