@@ -1,6 +1,6 @@
 """Speed and memory, side by side with the real peer: `make bench`.
 
-    python benchmarks/run.py [--shape xlmr-base] [--updates 8] [--sentences 256] [--repeats 2]
+    python benchmarks/run.py [--shape xlmr-base] [--updates 8] [--sentences 256] [--repeats 2] [--stages task]
 
 Both sides run on the same work (workload.py), each stage in a process of its own, interleaved: peer, madx, peer, madx.
 Real tokens per second (padding isn't counted), the process's peak memory, the losses step by step.
@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=8)
     parser.add_argument("--sentences", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES, help="the others keep their figures")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed")
     options = parser.parse_args()
@@ -117,7 +118,11 @@ def main() -> None:
                      "peer": {"adapters": "1.3.0", "transformers": "4.57.6"}},
         "gemm_gflops": gemm_rate() / 1e9, "stages": {}, "loss_difference": {},
     }  # fmt: skip
-    for stage in STAGES:
+    kept = options.out / f"{options.shape}.json"
+    if set(options.stages) != set(STAGES) and kept.exists():
+        before = json.loads(kept.read_text())
+        record |= {key: before[key] for key in ("stages", "loss_difference")}
+    for stage in options.stages:
         runs: dict[str, list[dict[str, Any]]] = {"peer": [], "madx": []}
         for number in range(options.repeats):
             for side, python, script in (("peer", peer, "peer.py"), ("madx", sys.executable, "ours.py")):

@@ -49,7 +49,14 @@ def hub() -> Iterator[Hub]:
     server.server_close()
 
 
-def madx(hub: Hub, home: Path, *arguments: str, token: str | None = TOKEN, **more: str) -> subprocess.CompletedProcess:
+def madx(
+    hub: Hub,
+    home: Path,
+    *arguments: str,
+    token: str | None = TOKEN,
+    group: tuple[str, ...] = ("adapters",),
+    **more: str,
+) -> subprocess.CompletedProcess:
     """The command with its own cache, talking to this Hub."""
     environment = {
         **os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HOME": str(home),
@@ -60,7 +67,7 @@ def madx(hub: Hub, home: Path, *arguments: str, token: str | None = TOKEN, **mor
     if token:
         environment["HF_TOKEN"] = token
     return subprocess.run(
-        [sys.executable, "-m", "madx", "adapters", *arguments], env=environment, capture_output=True, text=True
+        [sys.executable, "-m", "madx", *group, *arguments], env=environment, capture_output=True, text=True
     )
 
 
@@ -157,6 +164,19 @@ def test_a_wrong_digest_is_refused(hub: Hub, adapter: Path, tmp_path: Path) -> N
     repository.commit({"adapter.safetensors": bytes(content)})
     refused(madx(hub, home, "pull", "someone/swe", "--to", str(tmp_path / "a")), "SHA-256")
     assert not (tmp_path / "a").exists()
+
+
+def test_a_recipe_takes_an_adapter_from_the_hub(hub: Hub, adapter: Path, project: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert madx(hub, home, "push", str(adapter), "someone/many/swe").returncode == 0
+    wanted = "--dry-run", "--set", 'methods=["madx"]', "--set", 'language_adapters={swe="someone/many/swe"}'
+    done = madx(hub, home, "run", "recipe.toml", "--catalog", ".", "--data", ".", *wanted, group=())
+    assert done.returncode == 0, done.stderr
+    assert "imported-swe" in done.stdout
+    assert "language-swe" not in done.stdout
+    hub.repositories.clear()
+    done = madx(hub, tmp_path / "other", "run", "recipe.toml", "--catalog", ".", "--data", ".", *wanted, group=())
+    refused(done, "language_adapters.swe", "no such repository")
 
 
 # ------------------------------------------------------------------------------------------ web and folders
