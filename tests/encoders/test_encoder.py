@@ -19,6 +19,7 @@ LANGUAGE = BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec(), pla
 
 
 def add(encoder: Encoder, name: str, spec: BottleneckSpec) -> None:
+    torch.manual_seed(sum(map(ord, name)))  # with other weights a ReLU may be dead everywhere, and its gradient zero
     adapter = encoder.adapters.add(name, spec)
     for parameter in adapter.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
