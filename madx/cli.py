@@ -564,7 +564,10 @@ def adapters_import(
     revision: Revision = None,
     debug: Debug = False,
 ) -> None:
-    """Read an adapter in any layout since 2020, check it against the encoder, write it in today's format."""
+    """Read an adapter, a setup or a fusion in any layout since 2020, check it, write it in today's format.
+
+    A setup or a fusion is a folder on this machine; a fusion's adapters lie beside it.
+    """
     _convert(source, revision, to, model, pickle=False)
 
 
@@ -583,26 +586,20 @@ def _convert(source: str, revision: str | None, to: Path, model: str, pickle: bo
     from madx.device import choose_device
     from madx.encoders.encoder import load_encoder
     from madx.encoders.reference import resolve_encoder
-    from madx.formats.adapterhub import HEAD_CONFIG, load_adapter, load_head, save_adapter, save_head
-    from madx.formats.card import write_card
-    from madx.formats.manifest import read_manifest, seal
+    from madx.formats.convert import convert_adapter, convert_fusion, convert_setup
+    from madx.formats.fusion import FUSION_CONFIG, SETUP
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import fetch
 
     address = parse_address(source, revision)
-    folder = fetch(address)
+    here = Path(address.place) / address.path
+    together = address.kind == "local" and ((here / SETUP).exists() or (here / FUSION_CONFIG).exists())
+    folder = here if together else fetch(address)
     encoder = load_encoder(resolve_encoder(model), choose_device("cpu"))
-    name, adapter = load_adapter(folder, encoder)
-    save_adapter(to, encoder, name, pickle=pickle)
-    has_head = (folder / HEAD_CONFIG).exists()
-    if has_head:
-        head_name, head = load_head(folder, encoder)
-        save_head(to, encoder, head, head_name, pickle=pickle)
-    about = read_manifest(folder) or {
-        "kind": "language adapter" if adapter.invertible else "task adapter" if has_head else "adapter",
-        "base_model": {"name": model},
-        "imported_from": str(address),
-    }
-    seal(to, about)
-    write_card(to, to.name)
+    if (folder / SETUP).exists():
+        convert_setup(folder, to, encoder)
+    elif (folder / FUSION_CONFIG).exists():
+        convert_fusion(folder, to, encoder, pickle)
+    else:
+        convert_adapter(folder, to, encoder, str(address), pickle)
     print(to)

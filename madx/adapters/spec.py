@@ -38,6 +38,7 @@ class BottleneckSpec(Frozen):
     use_gating: bool = False
     dropout: float = Field(0.0, ge=0, lt=1)
     init_weights: Literal["bert", "mam_adapter", "houlsby"] = "bert"
+    init_weights_seed: int | None = None  # kept for AdapterHub's files; here the run's seed decides
     invertible: InvertibleSpec | None = None
 
     @model_validator(mode="after")

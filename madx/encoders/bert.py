@@ -33,6 +33,6 @@ def embeddings(base: Any) -> nn.Module:
 def lm_head(model: Any) -> LmHead:
     if hasattr(model, "cls"):
         predictions = model.cls.predictions
-        return LmHead([predictions.transform], predictions.decoder)
+        return LmHead([predictions.transform], predictions.decoder, predictions.decoder.bias)
     head = model.lm_head
-    return LmHead([head.dense, nn.functional.gelu, head.layer_norm], head.decoder)
+    return LmHead([head.dense, nn.functional.gelu, head.layer_norm], head.decoder, head.decoder.bias)

@@ -22,4 +22,4 @@ def lm_head(model: Any) -> LmHead:
     def decoder(states: Tensor) -> Tensor:
         return nn.functional.linear(states, words.weight, head.bias)
 
-    return LmHead([head.dense, head.transform_act_fn, head.LayerNorm], decoder)
+    return LmHead([head.dense, head.transform_act_fn, head.LayerNorm], decoder, head.bias)

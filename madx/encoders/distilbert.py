@@ -31,4 +31,4 @@ def embeddings(base: Any) -> nn.Module:
 
 def lm_head(model: Any) -> LmHead:
     transform = [model.vocab_transform, model.activation, model.vocab_layer_norm]
-    return LmHead(transform, model.vocab_projector)
+    return LmHead(transform, model.vocab_projector, model.vocab_projector.bias)

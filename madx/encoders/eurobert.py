@@ -26,4 +26,4 @@ def embeddings(base: Any) -> nn.Module:
 
 
 def lm_head(model: Any) -> LmHead:
-    return LmHead([], model.lm_head)
+    return LmHead([], model.lm_head, None)

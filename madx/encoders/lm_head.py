@@ -6,10 +6,15 @@ from torch import Tensor, nn
 
 
 class LmHead:
-    """transform (dense, activation, norm), then the decoder tied to the input embeddings."""
+    """transform (dense, activation, norm), then the decoder tied to the input embeddings, with a bias of its own."""
 
-    def __init__(self, transform: Sequence[Callable[[Tensor], Tensor]], decoder: Callable[[Tensor], Tensor]) -> None:
-        self.transform, self.decoder = transform, decoder
+    def __init__(
+        self,
+        transform: Sequence[Callable[[Tensor], Tensor]],
+        decoder: Callable[[Tensor], Tensor],
+        bias: nn.Parameter | None,
+    ) -> None:
+        self.transform, self.decoder, self.bias = transform, decoder, bias
 
     def __call__(self, states_MD: Tensor, unembed: Callable[[Tensor], Tensor]) -> Tensor:
         """(M, D) hidden states to (M, V) logits; `unembed` is the inverse of the active invertible adapter."""

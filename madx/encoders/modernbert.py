@@ -25,4 +25,4 @@ def embeddings(base: Any) -> nn.Module:
 
 
 def lm_head(model: Any) -> LmHead:
-    return LmHead([model.head], model.decoder)
+    return LmHead([model.head], model.decoder, model.decoder.bias)

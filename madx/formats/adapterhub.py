@@ -22,11 +22,9 @@ from madx.encoders.encoder import Encoder
 from madx.formats.manifest import check
 from madx.formats.tensors import save_tensors
 from madx.store import write_json
-from madx.tasks.heads import Head, HeadSpec
 
 VERSION = "adapters.1.3.0"
 CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter.safetensors", "pytorch_adapter.bin"
-HEAD_CONFIG, HEAD_WEIGHTS, HEAD_PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
 LEGACY_NAMES = {  # plain substring replacement, as the peer does it
     "attention_text_task_adapters": "adapters",
     "attention_text_lang_adapters": "adapters",
@@ -47,7 +45,7 @@ BASE_DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 SAME_NAME = (
     "non_linearity", "original_ln_before", "original_ln_after", "ln_before", "ln_after", "residual_before_ln",
-    "adapter_residual_before_ln", "use_gating", "dropout", "init_weights",
+    "adapter_residual_before_ln", "use_gating", "dropout", "init_weights", "init_weights_seed",
 )  # fmt: skip
 MAX_HEADER = 64 * 1024 * 1024
 
@@ -142,7 +140,7 @@ def spec_from_config(config: dict[str, Any], where: str, has_version: bool = Tru
             ),
         )
     except (ValueError, TypeError) as error:
-        raise InputError(f"{where}: config cannot be right: {_reason(error)}") from None
+        raise InputError(f"{where}: config cannot be right: {reason(error)}") from None
 
 
 def config_from_spec(spec: BottleneckSpec, width: int) -> dict[str, Any]:
@@ -230,7 +228,7 @@ def load_adapter(
     try:
         adapter = Adapter(spec, encoder.width, encoder.num_layers, encoder.adapters.embedding_width)
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: {_reason(error)}") from None
+        raise InputError(f"{path}: {reason(error)}") from None
     if not any(key.startswith(encoder.prefix + ".") for key in tensors):
         tensors = {f"{encoder.prefix}.{key}": value for key, value in tensors.items()}
     wanted_names = {theirs: ours for ours, theirs in peer_names(encoder, adapter, name).items()}
@@ -271,57 +269,6 @@ def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False
     save_weights(folder, tensors, WEIGHTS, PICKLE if pickle else None)
     about = {**about_encoder(encoder, name), "config": config_from_spec(adapter.spec, encoder.width)}
     write_json(folder / CONFIG, about)
-
-
-# ------------------------------------------------------------------------------------------------------- heads
-
-
-def save_head(folder: Path, encoder: Encoder, head: Head, name: str, pickle: bool = False) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"heads.{name}.{k}": v for k, v in head.state_dict().items()}
-    save_weights(folder, tensors, HEAD_WEIGHTS, HEAD_PICKLE if pickle else None)
-    spec = head.spec
-    config: dict[str, Any] = {
-        "head_type": spec.head_type, "layers": spec.layers, "activation_function": spec.activation_function,
-        "dropout_prob": spec.dropout_prob,
-        "label2id": {label: i for i, label in enumerate(spec.labels)} if spec.labels else None,
-    }  # fmt: skip
-    config["num_choices" if spec.head_type == "multiple_choice" else "num_labels"] = spec.num_labels
-    if spec.head_type in ("classification", "multilabel_classification", "multiple_choice"):
-        config["use_pooler"] = spec.use_pooler
-    if spec.head_type in ("classification", "multilabel_classification"):
-        config["bias"] = spec.bias
-    write_json(folder / HEAD_CONFIG, {**about_encoder(encoder, name), "config": config})
-
-
-def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
-    """A flexible head as AdapterHub stores it. Raises InputError."""
-    path = folder / HEAD_CONFIG
-    about = read_json_object(path)
-    name, config = about.get("name"), about.get("config")
-    if not isinstance(name, str) or not isinstance(config, dict):
-        raise InputError(f"{path}: a static class's head; only flexible heads ('config' and 'name') are read")
-    labels = config.get("label2id")
-    if labels and not (isinstance(labels, dict) and all(isinstance(i, int) for i in labels.values())):
-        raise InputError(f"{path}: 'label2id' is not an object of numbers")
-    try:
-        spec = HeadSpec(
-            head_type=config["head_type"],
-            num_labels=config.get("num_choices", config.get("num_labels", 2)),
-            layers=config.get("layers", 1),
-            activation_function=config.get("activation_function"),
-            dropout_prob=config.get("dropout_prob"),
-            use_pooler=config.get("use_pooler", False),
-            bias=config.get("bias", True),
-            labels=tuple(sorted(labels, key=labels.__getitem__)) if labels else None,
-        )
-        head = Head(spec, encoder.width)
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: config cannot be right: {_reason(error)}") from None
-    tensors = read_tensors(folder, HEAD_WEIGHTS, HEAD_PICKLE)
-    prefix = f"heads.{name}."  # with the dot: "ner" is not "ner2"
-    put(head, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, str(folder))
-    return name, head.to(encoder.device)
 
 
 # ----------------------------------------------------------------------------------------------------- helpers
@@ -374,6 +321,6 @@ def _named_config(name: str, path: Path) -> dict[str, Any]:
     return known[name]
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"\s*\[type=.*", "", " ".join(lines[1:3]) if len(lines) > 1 else lines[0] if lines else repr(error))

@@ -5,7 +5,9 @@ DIR/adapter_setup.json    DIR/<adapter>/    DIR/<fusion>/    and the head inside
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -15,18 +17,16 @@ from madx.adapters.setup import Average, BatchSplit, Composition, Fuse, Parallel
 from madx.config import InputError, validate
 from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import (
-    HEAD_CONFIG,
     VERSION,
     about_encoder,
     load_adapter,
-    load_head,
     put,
     read_json_object,
     read_tensors,
     save_adapter,
-    save_head,
     save_weights,
 )
+from madx.formats.heads import HEAD_CONFIG, load_any_head, save_any_head
 from madx.store import write_json
 from madx.tasks.heads import Head
 
@@ -139,8 +139,8 @@ def fusions_of(setup: Setup) -> list[Fuse]:
     return [*([setup] if isinstance(setup, Fuse) else []), *(f for child in setup.children for f in fusions_of(child))]
 
 
-def load_setup(folder: Path, encoder: Encoder) -> dict[str, Head]:
-    """Load and activate a setup's folder; its heads by name. Raises InputError."""
+def load_setup(folder: Path, encoder: Encoder) -> dict[str, Head | None]:
+    """Load and activate a setup's folder; its heads by name, None for a masked-LM head. Raises InputError."""
     path = folder / SETUP
     about = read_json_object(path)
     setup = setup_from_dict(about.get("adapter_setup"), str(path))
@@ -148,22 +148,32 @@ def load_setup(folder: Path, encoder: Encoder) -> dict[str, Head]:
     for name in names:
         if Path(name).name != name:
             raise InputError(f"{path}: '{name}' is no adapter's name")
-    heads: dict[str, Head] = {}
     for name in dict.fromkeys(leaves(setup)):
         load_adapter(folder / name, encoder)
     for fuse in fusions_of(setup):
         load_fusion(folder / fuse.name, encoder)
-    head_setup = about.get("head_setup")
-    wanted = [head_setup] if isinstance(head_setup, str) else head_setup if isinstance(head_setup, list) else []
-    for name in wanted:
-        if not isinstance(name, str) or Path(name).name != name or not (folder / name / HEAD_CONFIG).exists():
-            raise InputError(f"{path}: head '{name}' is not there")
-        heads.update([load_head(folder / name, encoder)])
+    heads: dict[str, Head | None] = {}
+    match about.get("head_setup"):
+        case str(name):
+            places = [name]
+        case list(names):
+            places = names
+        case True:  # a static class's head lies in the setup's own folder
+            places = ["."]
+        case _:
+            places = []
+    for place in places:
+        safe = isinstance(place, str) and (place == "." or Path(place).name == place)
+        if not safe or not (folder / place / HEAD_CONFIG).exists():
+            raise InputError(f"{path}: head '{place}' is not there")
+        heads.update([load_any_head(folder / place, encoder)])
     encoder.adapters.activate(setup)
     return heads
 
 
-def save_setup(folder: Path, encoder: Encoder, setup: Composition, head: tuple[str, Head] | None = None) -> None:
+def save_setup(
+    folder: Path, encoder: Encoder, setup: Composition, heads: Mapping[str, Head | None] = MappingProxyType({})
+) -> None:
     """A setup as `adapters` 1.3 loads it by its defaults, both weight files included.
 
     Raises ValueError for a Fuse with a name of its own: the peer saves it and can't load it again.
@@ -174,9 +184,7 @@ def save_setup(folder: Path, encoder: Encoder, setup: Composition, head: tuple[s
         save_fusion(folder / fuse.name, encoder, fuse, pickle=True)
     for name in dict.fromkeys(leaves(setup)):
         save_adapter(folder / name, encoder, name, pickle=True)
-    if head is not None:
-        save_head(folder / head[0], encoder, head[1], head[0], pickle=True)
-    write_json(
-        folder / SETUP,
-        {"adapter_setup": setup_to_dict(setup), "head_setup": head[0] if head else None, "version": VERSION},
-    )
+    for name, head in heads.items():
+        save_any_head(folder / name, encoder, head, name, pickle=True)
+    head_setup = list(heads) if len(heads) > 1 else next(iter(heads), None)
+    write_json(folder / SETUP, {"adapter_setup": setup_to_dict(setup), "head_setup": head_setup, "version": VERSION})

@@ -16,8 +16,8 @@ from madx.config import Frozen
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
-from madx.formats.adapterhub import load_head, save_head
 from madx.formats.card import write_card
+from madx.formats.heads import load_head, save_head
 from madx.formats.manifest import seal
 from madx.methods.full import Full
 from madx.methods.task_adapter import TaskAdapter

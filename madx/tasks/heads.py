@@ -28,6 +28,7 @@ class HeadSpec(Frozen):
     dropout_prob: float | None = None
     use_pooler: bool = False
     bias: bool = True
+    norm: bool = False  # ModernBERT's own: no bias in the dense layer, and a norm after its activation
     labels: tuple[str, ...] | None = None
 
 
@@ -39,10 +40,12 @@ class Head(nn.Sequential):
         parts: list[nn.Module] = []
         for i in range(spec.layers):
             last = i == spec.layers - 1
-            bias = spec.bias if last else True
+            bias = spec.bias if last else not spec.norm
             parts += [nn.Dropout(spec.dropout_prob or 0.0), nn.Linear(width, outputs if last else width, bias=bias)]
             if not last and spec.activation_function:
                 parts.append(activation(spec.activation_function))
+            if not last and spec.norm:
+                parts.append(nn.LayerNorm(width, bias=False))
         super().__init__(*parts)
         self.spec = spec
         for part in parts:

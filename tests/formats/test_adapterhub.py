@@ -15,13 +15,10 @@ from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import (
     config_from_spec,
     load_adapter,
-    load_head,
     peer_names,
     save_adapter,
-    save_head,
     spec_from_config,
 )  # fmt: skip
-from madx.tasks.heads import Head, HeadSpec
 
 LANGUAGE = BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec(), leave_out=(1,))
 
@@ -64,14 +61,6 @@ def test_every_configuration_survives(tiny: Encoder, tmp_path: Path, spec: Bottl
     assert spec_from_config(config, "x") == spec
     saved(tmp_path, tiny, spec)
     assert load_adapter(tmp_path, tiny)[1].spec == spec
-
-
-def test_a_head_survives(tiny: Encoder, tmp_path: Path) -> None:
-    head = Head(HeadSpec(head_type="tagging", num_labels=3, labels=("NOUN", "VERB", "ADJ")), tiny.width)
-    save_head(tmp_path, tiny, head, "pos", pickle=True)
-    name, loaded = load_head(tmp_path, tiny)
-    assert (name, loaded.spec) == ("pos", head.spec)
-    assert all(torch.equal(v, head.state_dict()[k]) for k, v in loaded.state_dict().items())
 
 
 def test_keys_without_the_base_prefix_are_read(tiny: Encoder, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def fused(encoder: Encoder) -> Encoder:
 def test_a_setup_computes_the_same_after_a_round_trip(fused: Encoder, tmp_path: Path) -> None:
     wanted = fused.hidden(IDS)
     head = Head(HeadSpec(head_type="tagging", num_labels=3), fused.width)
-    save_setup(tmp_path / "setup", fused, fused.adapters.active, ("tags", head))
+    save_setup(tmp_path / "setup", fused, fused.adapters.active, {"tags": head})
     fused.clear()
     heads = load_setup(tmp_path / "setup", fused)
     assert fused.adapters.active == Stack("lang", Fuse("ta", "tb"))

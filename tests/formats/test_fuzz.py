@@ -21,7 +21,8 @@ from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import resolve_encoder
-from madx.formats.adapterhub import load_adapter, load_head, save_adapter, save_head
+from madx.formats.adapterhub import load_adapter, save_adapter
+from madx.formats.heads import load_head, save_head
 from madx.formats.manifest import seal
 from madx.tasks.heads import Head, HeadSpec
 

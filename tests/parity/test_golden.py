@@ -13,8 +13,9 @@ import torch
 from madx.adapters.setup import Parallel, leaves
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import resolve_encoder
-from madx.formats.adapterhub import load_adapter, load_head, peer_names, read_tensors
+from madx.formats.adapterhub import load_adapter, peer_names
 from madx.formats.fusion import fusion_names, load_fusion, load_setup, setup_from_dict
+from madx.formats.heads import load_any_head
 from madx.tasks.heads import Head, span_loss, tagging_loss
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
@@ -45,24 +46,6 @@ def meta_of(case: np.lib.npyio.NpzFile) -> dict:
     return json.loads(str(case["meta"]))
 
 
-def use_lm_head(encoder: Encoder, folder: Path) -> None:
-    """A flexible masked-LM head, put into the model's own head. Both are dense, activation, norm, decoder."""
-    tensors = read_tensors(folder, "model_head.safetensors", "pytorch_model_head.bin")
-    own = [p for part in encoder.lm_head.transform if isinstance(part, torch.nn.Module) for p in part.parameters()]
-    keys = [next(k for k in tensors if k.endswith(end)) for end in ("0.weight", "0.bias", "2.weight", "2.bias")]
-    for parameter, key in zip(own, keys, strict=True):
-        parameter.data.copy_(tensors[key])
-    decoder = encoder.lm_head.decoder
-    decoder.weight.data.copy_(next(v for k, v in tensors.items() if k.endswith("3.weight")))
-    decoder.bias.data.copy_(next(v for k, v in tensors.items() if k.endswith("3.bias")))
-
-
-def static_lm_head(encoder: Encoder, folder: Path) -> None:
-    tensors = read_tensors(folder, "model_head.safetensors", "pytorch_model_head.bin")
-    encoder.model.load_state_dict({k: v for k, v in tensors.items() if k in encoder.model.state_dict()}, strict=False)
-    encoder.lm_head.decoder.bias.data.copy_(tensors["lm_head.decoder.bias"])
-
-
 def load_case(meta: dict) -> tuple[Encoder, dict[str, Head]]:
     encoder = load_encoder(resolve_encoder(str(GOLDEN / meta["base"])), torch.device("cpu"))
     if (
@@ -75,7 +58,7 @@ def load_case(meta: dict) -> tuple[Encoder, dict[str, Head]]:
     for item in meta["load"]:
         folder = GOLDEN / item["path"]
         if item["kind"] == "setup":
-            heads.update(load_setup(folder, encoder))
+            heads.update({name: head for name, head in load_setup(folder, encoder).items() if head is not None})
             continue
         if item["kind"] == "fusion":
             load_fusion(folder, encoder)
@@ -84,35 +67,13 @@ def load_case(meta: dict) -> tuple[Encoder, dict[str, Head]]:
             load_adapter(folder, encoder, load_as=item["name"], leave_out=tuple(item.get("leave_out", ())))
         if item["kind"] == "adapter" and not item.get("with_head"):
             continue
-        config = json.loads((folder / "head_config.json").read_text())
-        if config["config"] is None and "static" in folder.name and config["model_class"].endswith("MaskedLM"):
-            static_lm_head(encoder, folder)
-        elif config["config"] is None:
-            tensors = read_tensors(folder, "model_head.safetensors", "pytorch_model_head.bin")
-            heads["static"] = StaticTagger(encoder, tensors)
-        elif config["config"]["head_type"] == "masked_lm":
-            use_lm_head(encoder, folder)
-        else:
-            name, head = load_head(folder, encoder)
-            heads[name] = head
+        name, head = load_any_head(folder, encoder)
+        if head is not None:
+            heads[name] = head.eval()
     if meta["active"]:
         encoder.adapters.activate(setup_from_dict(meta["active"], "meta"))
     encoder.adapters.skip_layers = frozenset(meta.get("skip_layers") or ())
     return encoder, heads
-
-
-class StaticTagger(torch.nn.Module):
-    """ModernBertForTokenClassification's own head."""
-
-    def __init__(self, encoder: Encoder, tensors: dict) -> None:
-        super().__init__()
-        self.head, self.tensors = encoder.model.head, tensors
-        self.head.load_state_dict({k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")})
-
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(
-            self.head(hidden), self.tensors["classifier.weight"], self.tensors.get("classifier.bias")
-        )
 
 
 def compute(meta: dict, case: dict, encoder: Encoder, heads: dict[str, Head]) -> dict[str, torch.Tensor]:
@@ -134,18 +95,17 @@ def compute(meta: dict, case: dict, encoder: Encoder, heads: dict[str, Head]) ->
         hook.remove()
     result = {"hidden_states": recorded or out.hidden_states, "last_hidden_state": out.last_hidden_state}
     labels = inputs.get("labels")
-    head = heads.get("static") or heads.get(meta["head"])
-    if isinstance(head, StaticTagger):
-        result["logits"] = head.logits(out.last_hidden_state)
-        result["loss"] = torch.nn.functional.cross_entropy(result["logits"].flatten(0, 1), labels.flatten())
-    elif head is not None:
+    head = heads.get(meta["head"]) or heads.get("static_tag")
+    if head is not None:
         pooler = encoder.pooler if head.spec.use_pooler else None
         logits = head.logits(out.last_hidden_state, pooler)
         if head.spec.head_type == "question_answering":
             result["start_logits"], result["end_logits"] = logits.unbind(-1)
             result["loss"] = span_loss(logits, inputs["start_positions"], inputs["end_positions"])
         elif head.spec.head_type == "tagging":
-            result["logits"], result["loss"] = logits, tagging_loss(logits, labels, mask)
+            # a static class counts labelled padding, a flexible head doesn't
+            result["logits"] = logits
+            result["loss"] = tagging_loss(logits, labels, None if head.spec.norm else mask)
         elif head.spec.head_type == "multilabel_classification":
             result["logits"] = logits
             result["loss"] = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels.float())

@@ -17,8 +17,9 @@ from madx.adapters.setup import Stack
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
-from madx.formats.adapterhub import load_adapter, save_adapter, save_head
+from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.fusion import save_setup
+from madx.formats.heads import save_head
 from madx.tasks.heads import Head, HeadSpec
 
 pytestmark = pytest.mark.skipif(
@@ -44,7 +45,7 @@ def test_the_peer_computes_the_same(model_type: str, encoder_folder, tmp_path: P
     for name in SPECS:
         save_adapter(tmp_path / name, encoder, name, pickle=True)
     save_head(tmp_path / "task", encoder, head, "task", pickle=True)
-    save_setup(tmp_path / "setup", encoder, Stack("lang", "task"), ("task", head))
+    save_setup(tmp_path / "setup", encoder, Stack("lang", "task"), {"task": head})
     job = {
         "base": str(encoder_folder(model_type)), "adapters": [str(tmp_path / name) for name in SPECS],
         "setup": str(tmp_path / "setup"), "ids": IDS, "out": str(tmp_path / "out.npz"),

@@ -1,0 +1,237 @@
+"""Prediction heads of AdapterHub folders in and out: flexible ones, and those of transformers' static classes.
+
+A masked-LM head isn't a `Head`: it goes into the encoder's own, and is written from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from madx.config import InputError
+from madx.encoders.encoder import Encoder
+from madx.formats.adapterhub import CONFIG, about_encoder, put, read_json_object, read_tensors, reason, save_weights
+from madx.store import write_json
+from madx.tasks.heads import Head, HeadSpec
+
+HEAD_CONFIG, HEAD_WEIGHTS, HEAD_PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
+
+# A static class's head as a flexible one: its configuration, and its layers' names to the flexible head's indices
+# (`adapters` 1.3.0, head_utils.py). Activations that the class doesn't have are null.
+_FIRST_TOKEN = {"layers": 2, "activation_function": "tanh"}
+_POOLED = {"layers": 1, "activation_function": None, "use_pooler": True}
+_FLAT: dict[str, Any] = {"layers": 1, "activation_function": None}
+_DISTIL, _DEBERTA = {"layers": 2, "activation_function": "relu"}, {"layers": 2, "activation_function": "gelu"}
+_DENSE_OUT, _PRE, _POOLER = (
+    {"classifier.dense": 1, "classifier.out_proj": 4}, {"pre_classifier": 1, "classifier": 4},
+    {"pooler.dense": 1, "classifier": 4},
+)  # fmt: skip
+STATIC: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
+    **{
+        f"{family}For{kind}": (head_type, _FLAT, {layer: 1})
+        for family in ("Bert", "Roberta", "XLMRoberta", "DistilBert", "DebertaV2")
+        for kind, head_type, layer in (
+            ("TokenClassification", "tagging", "classifier"), ("QuestionAnswering", "question_answering", "qa_outputs"),
+        )
+    },
+    **{
+        f"{family}ForSequenceClassification": ("classification", _FIRST_TOKEN, _DENSE_OUT)
+        for family in ("Roberta", "XLMRoberta")
+    },
+    **{
+        f"{family}ForMultipleChoice": ("multiple_choice", _POOLED, {"classifier": 1})
+        for family in ("Bert", "Roberta", "XLMRoberta")
+    },
+    "BertForSequenceClassification": ("classification", _POOLED, {"classifier": 1}),
+    "DistilBertForSequenceClassification": ("classification", _DISTIL, _PRE),
+    "DistilBertForMultipleChoice": ("multiple_choice", _DISTIL, _PRE),
+    "DebertaV2ForSequenceClassification": ("classification", _DEBERTA, _POOLER),
+    "DebertaV2ForMultipleChoice": ("multiple_choice", _DEBERTA, _POOLER),
+    # the peer has no flexible head for it; written back as it came
+    "ModernBertForTokenClassification": (
+        "tagging", {"layers": 2, "activation_function": "gelu", "norm": True},
+        {"head.dense": 1, "head.norm": 3, "classifier": 5},
+    ),
+}  # fmt: skip
+
+
+def load_any_head(folder: Path, encoder: Encoder) -> tuple[str, Head | None]:
+    """The folder's head and its name; None for a masked-LM head, which then is the encoder's own. Raises InputError."""
+    about = read_json_object(folder / HEAD_CONFIG)
+    config = about.get("config")
+    if isinstance(config, dict):
+        masked_lm = config.get("head_type") == "masked_lm"
+    else:
+        masked_lm = str(about.get("model_class")).endswith("ForMaskedLM")
+    return (load_lm_head(folder, encoder), None) if masked_lm else load_head(folder, encoder)
+
+
+def save_any_head(folder: Path, encoder: Encoder, head: Head | None, name: str, pickle: bool = False) -> None:
+    """What `load_any_head` gave."""
+    if head is None:
+        save_lm_head(folder, encoder, name, pickle)
+    else:
+        save_head(folder, encoder, head, name, pickle)
+
+
+def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
+    """A task head and its name. Raises InputError."""
+    path = folder / HEAD_CONFIG
+    about = read_json_object(path)
+    name, config = about.get("name"), about.get("config")
+    if isinstance(config, dict) and isinstance(name, str):
+        prefix, names = f"heads.{name}.", None  # with the dot: "ner" is not "ner2"
+    else:
+        known = STATIC.get(str(about.get("model_class")))
+        if known is None:
+            raise InputError(f"{path}: the head of '{about.get('model_class')}' can't be read; known: {_known()}")
+        head_type, shape, names = known
+        config = {**shape, "head_type": head_type, "label2id": about.get("label2id")}
+        config["num_labels"] = about.get("num_labels") or len(about.get("label2id") or ()) or 2
+        name, prefix = _adapter_name(folder), ""
+    labels = config.get("label2id")
+    if labels and not (isinstance(labels, dict) and all(isinstance(i, int) for i in labels.values())):
+        raise InputError(f"{path}: 'label2id' is not an object of numbers")
+    tensors = read_tensors(folder, HEAD_WEIGHTS, HEAD_PICKLE)
+    if names is not None:
+        tensors = {f"{names[k.rpartition('.')[0]]}.{k.rpartition('.')[2]}": v
+                   for k, v in tensors.items() if k.rpartition(".")[0] in names}  # fmt: skip
+        config["bias"] = f"{max(names.values())}.bias" in tensors
+    try:
+        spec = HeadSpec(
+            head_type=config["head_type"],
+            num_labels=config.get("num_choices", config.get("num_labels", 2)),
+            layers=config.get("layers", 1),
+            activation_function=config.get("activation_function"),
+            dropout_prob=config.get("dropout_prob"),
+            use_pooler=config.get("use_pooler", False),
+            bias=config.get("bias", True),
+            norm=config.get("norm", False),
+            labels=tuple(sorted(labels, key=labels.__getitem__)) if labels else None,
+        )
+        head = Head(spec, encoder.width)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: config cannot be right: {reason(error)}") from None
+    put(head, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, str(folder))
+    return name, head.to(encoder.device)
+
+
+def save_head(folder: Path, encoder: Encoder, head: Head, name: str, pickle: bool = False) -> None:
+    """A task head as `adapters` 1.3 reads it: flexible, or ModernBERT's own static one if it has its shape."""
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = head.spec
+    label2id = {label: i for i, label in enumerate(spec.labels)} if spec.labels else None
+    if spec.norm:
+        model_class = "ModernBertForTokenClassification"
+        inside = {str(index): layer for layer, index in STATIC[model_class][2].items()}
+        tensors = {f"{inside[k.split('.')[0]]}.{k.split('.')[1]}": v for k, v in head.state_dict().items()}
+        about = {**about_encoder(encoder, name), "name": None, "config": None, "model_class": model_class,
+                 "num_labels": spec.num_labels, "label2id": label2id}  # fmt: skip
+    else:
+        tensors = {f"heads.{name}.{k}": v for k, v in head.state_dict().items()}
+        config: dict[str, Any] = {
+            "head_type": spec.head_type, "layers": spec.layers, "activation_function": spec.activation_function,
+            "dropout_prob": spec.dropout_prob, "label2id": label2id,
+        }  # fmt: skip
+        config["num_choices" if spec.head_type == "multiple_choice" else "num_labels"] = spec.num_labels
+        if spec.head_type in ("classification", "multilabel_classification", "multiple_choice"):
+            config["use_pooler"] = spec.use_pooler
+        if spec.head_type in ("classification", "multilabel_classification"):
+            config["bias"] = spec.bias
+        about = {**about_encoder(encoder, name), "config": config}
+    save_weights(folder, tensors, HEAD_WEIGHTS, HEAD_PICKLE if pickle else None)
+    write_json(folder / HEAD_CONFIG, about)
+
+
+# ---------------------------------------------------------------------------------------------- masked-LM heads
+
+
+def load_lm_head(folder: Path, encoder: Encoder) -> str:
+    """A masked-LM head, flexible or static, into the encoder's own; its name. Raises InputError.
+
+    Its file always holds the output embeddings, which are the encoder's input embeddings. The peer copies them over
+    those without a word; here other embeddings than the encoder's are refused.
+    """
+    path = folder / HEAD_CONFIG
+    about = read_json_object(path)
+    name = about.get("name")
+    static = not isinstance(about.get("config"), dict)
+    final = name if isinstance(name, str) and not static else _adapter_name(folder)
+    own = _lm_parameters(encoder, path)
+    names = _static_names(encoder, own) if static else _flexible_names(encoder, final)
+    tensors = read_tensors(folder, HEAD_WEIGHTS, HEAD_PICKLE)
+    for key, parameter in zip(names, own, strict=True):
+        tensor = tensors.get(key)
+        if tensor is None and static and key.endswith(".decoder.bias"):
+            tensor = tensors.get(key.replace(".decoder.bias", ".bias"))
+        if tensor is None or tensor.shape != parameter.shape:
+            have = "is missing" if tensor is None else f"has shape {tuple(tensor.shape)}"
+            raise InputError(f"{folder}: '{key}' {have}; the encoder needs {tuple(parameter.shape)}")
+        tensors[key] = tensor
+    words = encoder.model.get_input_embeddings().weight  # type: ignore[operator]
+    decoder = tensors.get(names[-1].removesuffix("bias") + "weight")
+    if decoder is not None and (
+        decoder.shape != words.shape or not torch.allclose(decoder.to(words.device), words, rtol=1e-2, atol=1e-3)
+    ):
+        raise InputError(f"{folder}: its output embeddings aren't those of {encoder.ref.name}; made for another base")
+    for key, parameter in zip(names, own, strict=True):
+        parameter.data.copy_(tensors[key])
+    return final
+
+
+def save_lm_head(folder: Path, encoder: Encoder, name: str, pickle: bool = False) -> None:
+    """The encoder's masked-LM head as the peer's flexible one (ModernBERT: as its static class's)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    own = _lm_parameters(encoder, folder)
+    words: Tensor = encoder.model.get_input_embeddings().weight.detach()  # type: ignore[operator]
+    if encoder.model_type == "modernbert":
+        tensors = dict(zip(_static_names(encoder, own), own, strict=True))
+        tensors["decoder.weight"] = words  # type: ignore[assignment]
+        about = {**about_encoder(encoder, name), "name": None, "config": None, "num_labels": 2, "label2id": None}
+    else:
+        tensors = dict(zip(_flexible_names(encoder, name), own, strict=True))
+        tensors[f"heads.{name}.3.weight"] = words  # type: ignore[assignment]
+        config = {
+            "head_type": "masked_lm", "layers": 2, "activation_function": "gelu", "layer_norm": True, "bias": True,
+            "shift_labels": False, "vocab_size": encoder.vocabulary, "embedding_size": words.shape[1],
+            "label2id": None,
+        }  # fmt: skip
+        about = {**about_encoder(encoder, name), "config": config}
+    save_weights(folder, {k: v.detach() for k, v in tensors.items()}, HEAD_WEIGHTS, HEAD_PICKLE if pickle else None)
+    write_json(folder / HEAD_CONFIG, about)
+
+
+def _lm_parameters(encoder: Encoder, where: Path) -> list[nn.Parameter]:
+    """Dense and norm, then the decoder's bias."""
+    if encoder.lm_head.bias is None:
+        raise InputError(f"{where}: {encoder.model_type} has no masked-LM head that AdapterHub's format knows")
+    return [*encoder.lm_head.trainable(), encoder.lm_head.bias]
+
+
+def _flexible_names(encoder: Encoder, name: str) -> list[str]:
+    return [f"heads.{name}.{key}" for key in ("0.weight", "0.bias", "2.weight", "2.bias", "3.bias")]
+
+
+def _static_names(encoder: Encoder, own: list[nn.Parameter]) -> list[str]:
+    """The parameters' names in the transformers model; of the bias's two names the decoder's."""
+    names: dict[int, str] = {}
+    for key, parameter in encoder.model.named_parameters(remove_duplicate=False):
+        if id(parameter) not in names or ".decoder.bias" in key:
+            names[id(parameter)] = key
+    return [names[id(parameter)] for parameter in own]
+
+
+def _adapter_name(folder: Path) -> str:
+    """A static head has no name: it gets that of the adapter beside it, as the peer names it, or its folder's."""
+    if (folder / CONFIG).exists():
+        name = read_json_object(folder / CONFIG).get("name")
+        if isinstance(name, str):
+            return name
+    return folder.name
+
+
+def _known() -> str:
+    return ", ".join(["flexible heads", *sorted(STATIC)])
