@@ -19,7 +19,7 @@ from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.fusion import save_setup
-from madx.formats.heads import save_head
+from madx.formats.heads import save_head, save_lm_head
 from madx.tasks.heads import Head, HeadSpec
 
 pytestmark = pytest.mark.skipif(
@@ -34,21 +34,26 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("model_type", ["xlm-roberta", "bert", "distilbert", "deberta-v2"])
+@pytest.mark.parametrize("model_type", ["xlm-roberta", "bert", "distilbert", "deberta-v2", "modernbert"])
 def test_the_peer_computes_the_same(model_type: str, encoder_folder, tmp_path: Path) -> None:
     encoder = load_encoder(resolve_encoder(str(encoder_folder(model_type))), torch.device("cpu"))
+    static = model_type == "modernbert"
     for name, spec in SPECS.items():
-        encoder.adapters.add(name, spec)
+        # ModernBERT's attention adapters read the wrong norm in the peer
+        encoder.adapters.add(name, spec.model_copy(update={"placement": ("ffn",)}) if static else spec)
     for parameter in encoder.adapters.parameters():
         parameter.data.normal_(std=0.2)
     head = Head(HeadSpec(head_type="tagging", num_labels=4, labels=("A", "B", "C", "D")), encoder.width).eval()
     for name in SPECS:
         save_adapter(tmp_path / name, encoder, name, pickle=True)
-    save_head(tmp_path / "task", encoder, head, "task", pickle=True)
-    save_setup(tmp_path / "setup", encoder, Stack("lang", "task"), {"task": head})
+    if static:
+        save_lm_head(tmp_path / "task", encoder, "task", pickle=True)
+    else:
+        save_head(tmp_path / "task", encoder, head, "task", pickle=True)
+    save_setup(tmp_path / "setup", encoder, Stack("lang", "task"), {} if static else {"task": head})
     job = {
         "base": str(encoder_folder(model_type)), "adapters": [str(tmp_path / name) for name in SPECS],
-        "setup": str(tmp_path / "setup"), "ids": IDS, "out": str(tmp_path / "out.npz"),
+        "setup": str(tmp_path / "setup"), "ids": IDS, "out": str(tmp_path / "out.npz"), "static": static,
     }  # fmt: skip
     (tmp_path / "job.json").write_text(json.dumps(job))
     script = Path(__file__).with_name("peer_load.py")
@@ -62,7 +67,8 @@ def test_the_peer_computes_the_same(model_type: str, encoder_folder, tmp_path: P
         assert report[folder]["unexpected_keys"] == [], folder
     encoder.adapters.activate("lang", "task")
     with torch.no_grad():
-        ours = head.logits(encoder.hidden(torch.tensor(IDS))).numpy()
+        states = encoder.hidden(torch.tensor(IDS))
+        ours = (encoder.masked_lm_logits(states) if static else head.logits(states)).numpy()
     assert np.abs(ours - theirs["stack"]).max() < 1e-5
     assert np.abs(ours - theirs["setup"]).max() < 1e-5
     assert np.abs(ours).max() > 0.01
