@@ -4,21 +4,31 @@ python ours.py WORKLOAD STAGE UPDATES [same]     same: the peer's batches in its
 """
 
 import json
-import resource
+import math
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+import workload
+from memory import peak_memory_mb
 
 from madx.corpora.masking import Masked
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
-from madx.formats.adapterhub import load_adapter, load_head
+from madx.formats.adapterhub import load_adapter
+from madx.formats.heads import load_head
 from madx.stages.language import masked_lm_loss
 from madx.tasks import tagging
-from madx.tasks.examples import Feature, evaluation_batches, pad, training_order
+from madx.tasks.examples import Feature, by_length, pad, training_order
+
+
+def part(block: tuple[torch.Tensor, torch.Tensor], start: int, end: int) -> Masked:
+    """Rows of a batch of blocks, as stage one masks them."""
+    ids, labels = block[0][start:end], block[1][start:end]
+    return Masked(ids, labels != -100, labels[labels != -100])
+
 
 folder, stage, updates, same = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), "same" in sys.argv
 torch.set_num_threads(2)
@@ -34,8 +44,7 @@ if stage == "language":
     blocks = np.load(folder / "blocks.npz")
     work = []
     for ids, labels in zip(blocks["ids"][:updates], blocks["labels"][:updates], strict=True):
-        chosen = torch.from_numpy(labels != -100)
-        work.append((Masked(torch.from_numpy(ids), chosen, torch.from_numpy(labels)[chosen]), ids.size))
+        work.append((torch.from_numpy(ids), torch.from_numpy(labels)))
 else:
     encoder.adapters.get("lang").requires_grad_(False)
     load_adapter(folder / "task", encoder)
@@ -53,9 +62,9 @@ if stage == "evaluation":
     head.eval()
     began = time.perf_counter()
     with torch.no_grad():
-        for chosen_rows in evaluation_batches(features, 8192):
+        for chosen_rows in by_length(features, encoder.micro_tokens):
             batch = pad([features[i] for i in chosen_rows], 1, device, False)
-            tagging.decode(head, encoder.hidden(batch.ids_BT, batch.mask_BT), batch)
+            tagging.decode(head, encoder.hidden(batch.ids_BT, batch.mask_BT, read=tagging.read_positions(batch)), batch)
             tokens += batch.tokens
 else:
     encoder.model.train()
@@ -71,19 +80,29 @@ else:
     for step in range(updates):
         if step == 1:  # the first update allocates
             began = time.perf_counter()
+        total, count = 0.0, 0
         if stage == "language":
-            masked, count = work[step]
-            loss = masked_lm_loss(encoder, masked) / len(masked.targets_M)
+            rows = max(1, encoder.micro_tokens // workload.BLOCK)
+            rows = math.ceil(workload.BLOCKS / math.ceil(workload.BLOCKS / rows))
+            micros = [part(work[step], i, i + rows) for i in range(0, workload.BLOCKS, rows)]
+            targets = sum(len(masked.targets_M) for masked in micros)
+            for masked in micros:
+                loss = masked_lm_loss(encoder, masked) / targets
+                loss.backward()
+                total, count = total + loss.item(), count + masked.ids_BT.numel()
         else:
-            batch = pad([features[i] for i in order[step]], 1, device, False)
-            hidden = encoder.hidden(batch.ids_BT, batch.mask_BT)
-            loss = tagging.summed_loss(head, hidden, batch) / sum(tagging.targets(features[i]) for i in order[step])
-            count = batch.tokens
-        loss.backward()
+            chosen_features = [features[i] for i in order[step]]
+            targets = sum(map(tagging.targets, chosen_features))
+            for rows_of_micro in by_length(chosen_features, encoder.micro_tokens):
+                batch = pad([chosen_features[i] for i in rows_of_micro], 1, device, False)
+                states = encoder.hidden(batch.ids_BT, batch.mask_BT, read=tagging.read_positions(batch))
+                loss = tagging.summed_loss(head, states, batch) / targets
+                loss.backward()
+                total, count = total + loss.item(), count + batch.tokens
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
+        losses.append(total)
         tokens += count if began else 0
 seconds = time.perf_counter() - began
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+memory = peak_memory_mb()
 print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": memory, "losses": losses, "seconds": seconds}))

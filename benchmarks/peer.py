@@ -4,7 +4,6 @@ python peer.py WORKLOAD STAGE UPDATES
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from adapters import AutoAdapterModel
 from adapters.composition import Stack
+from memory import peak_memory_mb
 
 folder, stage, updates = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 torch.set_num_threads(2)
@@ -72,5 +72,5 @@ else:
         losses.append(loss.item())
         tokens += count if began else 0
 seconds = time.perf_counter() - began
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+memory = peak_memory_mb()
 print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": memory, "losses": losses, "seconds": seconds}))

@@ -1,6 +1,6 @@
 """Speed and memory, side by side with the real peer: `make bench`.
 
-    python benchmarks/run.py [--shape xlmr-base] [--updates 8] [--sentences 256] [--repeats 2] [--stages task]
+    python benchmarks/run.py [--shape xlmr-base] [--updates 20] [--sentences 640] [--repeats 2] [--stages task]
 
 Both sides run on the same work (workload.py), each stage in a process of its own, interleaved: peer, madx, peer, madx.
 Real tokens per second (padding isn't counted), the process's peak memory, the losses step by step.
@@ -95,8 +95,8 @@ def table(record: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--shape", default="xlmr-base", choices=("xlmr-base", "small"))
-    parser.add_argument("--updates", type=int, default=8)
-    parser.add_argument("--sentences", type=int, default=256)
+    parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--sentences", type=int, default=640)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES, help="the others keep their figures")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench")

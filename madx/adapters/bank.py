@@ -88,6 +88,13 @@ class AdapterBank(nn.Module):
         """Whether the active setup is a stack of adapters, MAD-X's case."""
         return isinstance(self.active, Stack) and all(isinstance(child, str) for child in self.active.children)
 
+    @property
+    def is_position_wise(self) -> bool:
+        """Whether what is active computes every position by itself; gates and compositions see the whole batch."""
+        if self.active is None:
+            return True
+        return self.is_plain and not any(self.get(name).spec.use_gating for name in leaves(self.active))
+
     def at(self, layer: int, place: Place) -> list[Bottleneck]:
         """The active bottlenecks of a site, in order; an adapter without one here is passed over."""
         if self.active is None or layer in self.skip_layers:

@@ -6,7 +6,7 @@ from torch import nn
 
 from madx.adapters.spec import Place
 from madx.encoders.lm_head import LmHead
-from madx.encoders.sites import PostNorm, Site
+from madx.encoders.sites import LastLayer, PostNorm, Site
 
 MODEL_TYPES = {
     "bert": "BertAdapterModel",
@@ -28,6 +28,10 @@ def sites(base: Any) -> list[Site]:
 def embeddings(base: Any) -> nn.Module:
     module: nn.Module = base.embeddings
     return module
+
+
+def last_layer(base: Any) -> LastLayer:
+    return LastLayer(base.encoder.layer[-1].attention.output)
 
 
 def lm_head(model: Any) -> LmHead:

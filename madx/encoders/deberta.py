@@ -9,7 +9,7 @@ from madx.encoders.lm_head import LmHead
 
 MODEL_TYPES = {"deberta-v2": "DebertaV2AdapterModel"}
 SITE_NAMES = bert.SITE_NAMES
-sites, embeddings = bert.sites, bert.embeddings
+sites, embeddings, last_layer = bert.sites, bert.embeddings, bert.last_layer
 
 
 def lm_head(model: Any) -> LmHead:

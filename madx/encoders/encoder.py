@@ -19,6 +19,7 @@ from madx.adapters.setup import Parallel
 from madx.config import InputError, first_line
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
 from madx.encoders.reference import EncoderRef
+from madx.encoders.sites import Positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -61,8 +62,15 @@ class Encoder:
         for site in self.sites:
             site.attach(self.adapters)
         self.family.embeddings(self.base).register_forward_hook(lambda _, args, out: self.adapters.embed(out))
+        self.last_layer = self.family.last_layer(self.base)
+        self.last_layer.attach()
         self.lm_head = self.family.lm_head(model)
         self.model.eval()
+
+    @property
+    def micro_tokens(self) -> int:
+        """Tokens that are run at once: enough to keep the processor busy; more would only cost memory."""
+        return 32768 if self.device.type == "cuda" else max(256, 2**19 // self.width)
 
     @functools.cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -77,15 +85,31 @@ class Encoder:
         model = _quietly(lambda: AutoModel.from_pretrained(self.ref.path, revision=self.ref.revision))
         return model.pooler.to(self.device).requires_grad_(False)  # type: ignore[no-any-return]
 
-    def hidden(self, ids_BT: Tensor, mask_BT: Tensor | None = None, types_BT: Tensor | None = None) -> Tensor:
-        """Last hidden states, (B, T) to (B, T, D). No mask: every position is real."""
+    def hidden(
+        self,
+        ids_BT: Tensor,
+        mask_BT: Tensor | None = None,
+        types_BT: Tensor | None = None,
+        read: Positions | None = None,
+    ) -> Tensor:
+        """Last hidden states, (B, T) to (B, T, D). No mask: every position is real.
+
+        With `read`, rows and columns of M positions, the states there alone, (M, D): the same numbers for less work.
+        """
         if isinstance(self.adapters.active, Parallel):  # a copy of the batch for every child
             copies = len(self.adapters.active.children)
             ids_BT = ids_BT.repeat(copies, 1)
             mask_BT = None if mask_BT is None else mask_BT.repeat(copies, 1)
             types_BT = None if types_BT is None else types_BT.repeat(copies, 1)
         types = {} if types_BT is None else {"token_type_ids": types_BT}
-        return self.base(input_ids=ids_BT, attention_mask=mask_BT, **types).last_hidden_state  # type: ignore[no-any-return]
+        self.last_layer.read = read if self.adapters.is_position_wise else None
+        try:
+            states: Tensor = self.base(input_ids=ids_BT, attention_mask=mask_BT, **types).last_hidden_state
+        finally:
+            kept, self.last_layer.read = self.last_layer.read, None
+        if read is None:
+            return states
+        return states[0] if kept is not None and not self.last_layer.around else states[read]
 
     @contextmanager
     def training(self, *parameters: nn.Parameter) -> Iterator[None]:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from madx.encoders.lm_head import LmHead
-from madx.encoders.sites import PreNorm, Site
+from madx.encoders.sites import LastLayer, PreNorm, Site
 
 MODEL_TYPES = {"eurobert": None}  # the peer doesn't know it
 SITE_NAMES = {"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"}
@@ -23,6 +23,10 @@ def sites(base: Any) -> list[Site]:
 def embeddings(base: Any) -> nn.Module:
     module: nn.Module = base.embed_tokens
     return module
+
+
+def last_layer(base: Any) -> LastLayer:
+    return LastLayer(base.layers[-1].mlp, around=True)
 
 
 def lm_head(model: Any) -> LmHead:

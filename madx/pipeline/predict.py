@@ -43,6 +43,6 @@ def label(
             task=stage.train[0].task, language=code, has_spaces=True, split="test", files=(), digests=()
         )
         if examples:
-            predicted = decode_all(encoder, head, data, examples, tokens, session)
+            predicted = decode_all(encoder, head, data, examples, tokens)
             for example, value in zip(examples, predicted, strict=True):
                 yield kind.write_labelled(example, value)

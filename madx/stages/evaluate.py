@@ -43,7 +43,7 @@ class Evaluation(Frozen):
             self.task.retarget(encoder, attach_language(self.language, encoder, session) if self.language else None)
             tokens = Tokens(encoder.tokenizer, min(self.task.max_length, encoder.max_length))
             examples = self.test.load()
-            predicted = decode_all(encoder, head, self.test, examples, tokens, session)
+            predicted = decode_all(encoder, head, self.test, examples, tokens)
         write_predictions(folder / PREDICTIONS, self.test, examples, predicted)
         return {
             "value": score_examples(self.test, examples, predicted)[0],

@@ -56,7 +56,7 @@ class LanguageStage(Frozen):
                 self.schedule,
                 batch=lambda step: self._batch(step, blocks, encoder, session),
                 summed_loss=lambda masked: masked_lm_loss(encoder, masked),
-                evaluate=lambda: held_out_loss(encoder, held_out, session.micro_tokens),
+                evaluate=lambda: held_out_loss(encoder, held_out),
                 evaluate_at=sorted({0, *(steps * i // 4 for i in (1, 2, 3)), steps}),
                 folder=folder,
                 seed=self.seed,
@@ -97,7 +97,8 @@ class LanguageStage(Frozen):
         rows = max(1, self.batch_tokens // self.text.corpus.block_size)
         ids = torch.from_numpy(blocks.batch(step, rows, self.seed))
         masked = masked_for(encoder, ids, seed_of("mask", self.seed, step))
-        at_once = max(1, session.micro_tokens // ids.shape[1])
+        at_once = max(1, encoder.micro_tokens // ids.shape[1])
+        at_once = math.ceil(rows / math.ceil(rows / at_once))  # parts of one size
         per_row = masked.chosen_BT.sum(1).tolist()
         micros, start = [], 0
         for row in range(0, rows, at_once):
@@ -192,20 +193,21 @@ def masked_for(encoder: Encoder, ids_BT: Tensor, seed: int) -> Masked:
 
 
 def masked_lm_loss(encoder: Encoder, masked: Masked) -> Tensor:
-    """Summed cross-entropy; logits are computed at the masked positions only."""
+    """Summed cross-entropy; the last layer and the logits are computed at the masked positions only."""
     device = encoder.device
-    hidden_BTD = encoder.hidden(masked.ids_BT.to(device))
-    logits_MV = encoder.masked_lm_logits(hidden_BTD[masked.chosen_BT.to(device)])
+    rows_M, columns_M = masked.chosen_BT.to(device).nonzero(as_tuple=True)
+    states_MD = encoder.hidden(masked.ids_BT.to(device), read=(rows_M, columns_M))
+    logits_MV = encoder.masked_lm_logits(states_MD)
     return nn.functional.cross_entropy(logits_MV.float(), masked.targets_M.to(device), reduction="sum")
 
 
 @torch.no_grad()
-def held_out_loss(encoder: Encoder, held_out: Blocks, micro_tokens: int) -> dict[str, float]:
+def held_out_loss(encoder: Encoder, held_out: Blocks) -> dict[str, float]:
     """Mean masked-LM loss (nats) and perplexity on text that is never trained on, with fixed masks."""
     was_training = encoder.model.training
     encoder.model.eval()
     total, count = 0.0, 0
-    size = max(1, micro_tokens // held_out.array.shape[1])
+    size = max(1, encoder.micro_tokens // held_out.array.shape[1])
     for number, rows in enumerate(held_out.in_order(size)):
         masked = masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
         total += masked_lm_loss(encoder, masked).item()

@@ -8,25 +8,24 @@ import torch
 from torch import nn
 
 from madx.encoders.encoder import Encoder
-from madx.stages.session import Session
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Example, Tokens, evaluation_batches, pad
+from madx.tasks.examples import Example, Tokens, by_length, pad
 from madx.tasks.metrics import Metric, metrics_of
 
 
 @torch.no_grad()
 def decode_all(
-    encoder: Encoder, head: nn.Module, data: LabelledData, examples: Sequence[Example], tokens: Tokens, session: Session
+    encoder: Encoder, head: nn.Module, data: LabelledData, examples: Sequence[Example], tokens: Tokens
 ) -> list[Any]:
     """One prediction per example, from the encoder as it is now set up."""
     kind = data.kind
     features = kind.features(examples, tokens, data.task)
     decoded: list[Any] = [None] * len(features)
     head.eval()
-    for chosen in evaluation_batches(features, session.micro_tokens):
-        batch = pad([features[i] for i in chosen], encoder.tokenizer.pad_token_id, session.device, encoder.has_types)
-        hidden_BTD = encoder.hidden(batch.ids_BT, batch.mask_BT, batch.types_BT)
-        for i, value in zip(chosen, kind.decode(head, hidden_BTD, batch), strict=True):
+    for chosen in by_length(features, encoder.micro_tokens):
+        batch = pad([features[i] for i in chosen], encoder.tokenizer.pad_token_id, encoder.device, encoder.has_types)
+        states = encoder.hidden(batch.ids_BT, batch.mask_BT, batch.types_BT, kind.read_positions(batch))
+        for i, value in zip(chosen, kind.decode(head, states, batch), strict=True):
             decoded[i] = value
     head.train()
     return kind.join(examples, features, decoded, data.task)  # type: ignore[no-any-return]

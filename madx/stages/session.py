@@ -39,11 +39,6 @@ class Session:
     watch: Callable[[str, int, int, dict[str, Any]], None] = lambda label, done, total, numbers: None
     _encoder: Encoder | None = field(default=None, init=False)
 
-    @property
-    def micro_tokens(self) -> int:
-        """Tokens that are run at once."""
-        return 32768 if self.device.type == "cuda" else 8192
-
     def encoder(self, ref: EncoderRef) -> Encoder:
         """The encoder as it was published, without adapters; one is kept in memory."""
         if self._encoder is None or self._encoder.ref != ref:

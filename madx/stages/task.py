@@ -25,7 +25,7 @@ from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
 from madx.stages.scoring import decode_all, score_examples
 from madx.stages.session import Session
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Feature, Tokens, pad, training_order
+from madx.tasks.examples import Feature, Tokens, by_length, pad, training_order
 from madx.tasks.heads import Head
 from madx.training.fit import Micro, Schedule, fit
 
@@ -70,21 +70,23 @@ class TaskStage(Frozen):
             features = {code: kind.features(e, tokens, spec) for code, e in examples.items()}
             dev = [(data, data.load()) for data in self.dev]
             batches = Batches(features, self.batch_size, self.seed)
+            pad_id = encoder.tokenizer.pad_token_id
 
             def batch(step: int) -> Sequence[Micro]:
                 language, chosen = batches(step)
                 if isinstance(self.method, TaskAdapter):
                     over = names[step % len(names)] if self.cycle else (language if language in names else None)
                     self.method.retarget(encoder, self.subject, over)
-                padded = pad(chosen, encoder.tokenizer.pad_token_id, session.device, encoder.has_types)
-                return [Micro(padded, sum(map(kind.targets, chosen)), padded.tokens)]
+                parts = by_length(chosen, encoder.micro_tokens)
+                padded = [pad([chosen[i] for i in rows], pad_id, encoder.device, encoder.has_types) for rows in parts]
+                return [Micro(part, sum(map(kind.targets, part.features)), part.tokens) for part in padded]
 
             def evaluate() -> dict[str, float]:
                 encoder.model.eval()
                 values = []
                 for data, dev_examples in dev:
                     self.retarget(encoder, data.language if data.language in names else None)
-                    predicted = decode_all(encoder, head, data, dev_examples, tokens, session)
+                    predicted = decode_all(encoder, head, data, dev_examples, tokens)
                     values.append(score_examples(data, dev_examples, predicted)[0])
                 encoder.model.train()
                 return {"dev": sum(values) / len(values)}
@@ -95,7 +97,9 @@ class TaskStage(Frozen):
                 Schedule(steps=steps, learning_rate=self.learning_rate, warm_up=self.warm_up),
                 batch=batch,
                 summed_loss=lambda padded: kind.summed_loss(
-                    head, encoder.hidden(padded.ids_BT, padded.mask_BT, padded.types_BT), padded
+                    head,
+                    encoder.hidden(padded.ids_BT, padded.mask_BT, padded.types_BT, kind.read_positions(padded)),
+                    padded,
                 ),
                 evaluate=evaluate if dev else None,
                 evaluate_at=[len(batches) * epoch for epoch in range(1, self.epochs + 1)],

@@ -8,7 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from madx.catalog.task import HubData, TaskSpec
-from madx.tasks.examples import Batch, Example, Feature, Tokens, check_label, hub_rows, label_name, read_rows
+from madx.tasks.examples import (
+    Batch,
+    Example,
+    Feature,
+    Tokens,
+    check_label,
+    first_token,
+    hub_rows,
+    label_name,
+    read_rows,
+)
 from madx.tasks.heads import HeadSpec
 
 
@@ -66,13 +76,16 @@ def targets(feature: Feature) -> int:
     return 1
 
 
-def summed_loss(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
-    labels = torch.tensor([f.target for f in batch.features], device=hidden_BTD.device)
-    return nn.functional.cross_entropy(head(hidden_BTD[:, 0]), labels, reduction="sum")
+read_positions = first_token
 
 
-def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:
-    return head(hidden_BTD[:, 0]).argmax(-1).tolist()  # type: ignore[no-any-return]
+def summed_loss(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
+    labels = torch.tensor([f.target for f in batch.features], device=states_BD.device)
+    return nn.functional.cross_entropy(head(states_BD), labels, reduction="sum")
+
+
+def decode(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Any]:
+    return head(states_BD).argmax(-1).tolist()  # type: ignore[no-any-return]
 
 
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:

@@ -123,6 +123,12 @@ def pad(features: Sequence[Feature], pad_id: int, device: torch.device, with_typ
     return Batch(torch.from_numpy(ids).to(device), mask, types, list(features), int(lengths.sum()))
 
 
+def first_token(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Rows and columns of the position that stands for a whole sequence."""
+    rows = torch.arange(len(batch.ids_BT), device=batch.ids_BT.device)
+    return rows, torch.zeros_like(rows)
+
+
 def training_order(features: Sequence[Feature], batch_size: int, seed: tuple[int, ...]) -> list[list[int]]:
     """An epoch's batches: shuffled, then sorted by length within pools, so that little is padded, then shuffled."""
     rng = np.random.default_rng(seed)
@@ -135,7 +141,7 @@ def training_order(features: Sequence[Feature], batch_size: int, seed: tuple[int
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def evaluation_batches(features: Sequence[Feature], tokens: int) -> Iterator[list[int]]:
+def by_length(features: Sequence[Feature], tokens: int) -> Iterator[list[int]]:
     """All features once, longest first, at most `tokens` (padding included) in a batch."""
     order = sorted(range(len(features)), key=lambda i: -features[i].length)
     batch: list[int] = []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
-from madx.tasks.examples import Batch, Example, Feature, Tokens, hub_rows, read_rows
+from madx.tasks.examples import Batch, Example, Feature, Tokens, first_token, hub_rows, read_rows
 from madx.tasks.heads import HeadSpec
 
 # XCOPA's questions are asked in English, whatever the language (Ponti et al. 2020)
@@ -67,18 +67,21 @@ def targets(feature: Feature) -> int:
     return 1
 
 
-def _logits(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
-    out: Tensor = head(hidden_BTD[:, 0])
+read_positions = first_token
+
+
+def _logits(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
+    out: Tensor = head(states_BD)
     return out.view(len(batch.features), -1)
 
 
-def summed_loss(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
-    labels = torch.tensor([f.target for f in batch.features], device=hidden_BTD.device)
-    return nn.functional.cross_entropy(_logits(head, hidden_BTD, batch), labels, reduction="sum")
+def summed_loss(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
+    labels = torch.tensor([f.target for f in batch.features], device=states_BD.device)
+    return nn.functional.cross_entropy(_logits(head, states_BD, batch), labels, reduction="sum")
 
 
-def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:
-    return _logits(head, hidden_BTD, batch).argmax(-1).tolist()  # type: ignore[no-any-return]
+def decode(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Any]:
+    return _logits(head, states_BD, batch).argmax(-1).tolist()  # type: ignore[no-any-return]
 
 
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:

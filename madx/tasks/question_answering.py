@@ -88,6 +88,10 @@ def targets(feature: Feature) -> int:
     return 2
 
 
+def read_positions(batch: Batch) -> None:
+    """Every position may begin or end an answer."""
+
+
 def summed_loss(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
     logits = head(hidden_BTD)
     if batch.mask_BT is not None:

@@ -107,25 +107,26 @@ def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> lis
     return found
 
 
-def _word_states(hidden_BTD: Tensor, batch: Batch) -> Tensor:
-    rows = [b for b, f in enumerate(batch.features) for _ in f.extra[0]]
-    columns = [p for f in batch.features for p in f.extra[0]]
-    return hidden_BTD[rows, columns]
-
-
 def targets(feature: Feature) -> int:
     return len(feature.target)
 
 
-def summed_loss(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
-    """Cross-entropy over words; the head runs at first subwords only."""
-    labels = torch.tensor([t for f in batch.features for t in f.target], device=hidden_BTD.device)
-    return nn.functional.cross_entropy(head(_word_states(hidden_BTD, batch)), labels, reduction="sum")
+def read_positions(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The first subword of each word."""
+    rows = [b for b, f in enumerate(batch.features) for _ in f.extra[0]]
+    columns = [p for f in batch.features for p in f.extra[0]]
+    return torch.tensor(rows, device=batch.ids_BT.device), torch.tensor(columns, device=batch.ids_BT.device)
 
 
-def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:
+def summed_loss(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy over words."""
+    labels = torch.tensor([t for f in batch.features for t in f.target], device=states_MD.device)
+    return nn.functional.cross_entropy(head(states_MD), labels, reduction="sum")
+
+
+def decode(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[Any]:
     """Label numbers of each feature's words."""
-    flat = head(_word_states(hidden_BTD, batch)).argmax(-1).tolist()
+    flat = head(states_MD).argmax(-1).tolist()
     result, start = [], 0
     for feature in batch.features:
         result.append(flat[start : start + len(feature.extra[0])])

@@ -111,3 +111,45 @@ def test_every_family_is_tested() -> None:
     from madx.encoders.encoder import FAMILIES as known
 
     assert {t for family in known for t in family.MODEL_TYPES} == set(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("spec", "leaves_out_work"),
+    [
+        (LANGUAGE, True),
+        (BottleneckSpec(ln_before=True, ln_after=True), True),
+        (BottleneckSpec(parallel=True, original_ln_before=False, placement=("attention", "ffn")), True),
+        (BottleneckSpec(leave_out=(1,)), True),
+        (BottleneckSpec(use_gating=True), False),  # its gate is a mean over all positions
+        (None, True),
+    ],
+)
+def test_the_last_layer_at_read_positions_alone_is_exact(
+    encoder: Encoder, spec: BottleneckSpec | None, leaves_out_work: bool
+) -> None:
+    """States and every gradient as in the plain computation; and the last feed-forward saw the read positions only."""
+    if spec is not None:
+        add(encoder, "swe", spec)
+        encoder.adapters.activate("swe")
+    trained = [*encoder.adapters.parameters(), *encoder.model.get_input_embeddings().parameters()]
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    read = (torch.tensor([0, 0, 1]), torch.tensor([1, 4, 2]))
+    torch.manual_seed(0)
+    direction = torch.randn(3, encoder.width)
+    seen: list[int] = []
+    last = list(encoder.base.modules())
+    wide = [m for m in last if isinstance(m, torch.nn.Linear) and m.in_features == encoder.width][-1]
+    wide.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[:-1].numel()))
+    gradients = []
+    for states in (lambda: encoder.hidden(IDS, MASK)[read], lambda: encoder.hidden(IDS, MASK, read=read)):
+        out = states()
+        (out * direction).sum().backward()
+        gradients.append((out.detach(), [None if p.grad is None else p.grad.clone() for p in trained]))
+        encoder.model.zero_grad()
+        encoder.adapters.zero_grad()
+    assert torch.allclose(gradients[0][0], gradients[1][0], atol=1e-5)
+    for plain, fast in zip(gradients[0][1], gradients[1][1], strict=True):
+        assert (plain is None) == (fast is None)
+        assert plain is None or torch.allclose(plain, fast, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+    assert seen == [IDS.numel(), 3 if leaves_out_work else IDS.numel()]

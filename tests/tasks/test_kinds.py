@@ -11,7 +11,7 @@ from madx.catalog.task import TaskSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.tasks import classification, multiple_choice, question_answering, tagging
-from madx.tasks.examples import Example, Feature, Tokens, evaluation_batches, pad, training_order
+from madx.tasks.examples import Example, Feature, Tokens, by_length, pad, training_order
 from madx.tasks.heads import Head
 from madx.tasks.kinds import KINDS
 
@@ -89,11 +89,11 @@ def test_a_prediction_does_not_depend_on_the_batch(tiny: Encoder) -> None:
     results = []
     for budget in (1, 40, 10_000):
         decoded: list[Any] = [None] * len(features)
-        for chosen in evaluation_batches(features, budget):
+        for chosen in by_length(features, budget):
             batch = pad([features[i] for i in chosen], 0, tiny.device, False)
             with torch.no_grad():
-                hidden = tiny.hidden(batch.ids_BT, batch.mask_BT)
-            for i, value in zip(chosen, tagging.decode(head, hidden, batch), strict=True):
+                states = tiny.hidden(batch.ids_BT, batch.mask_BT, read=tagging.read_positions(batch))
+            for i, value in zip(chosen, tagging.decode(head, states, batch), strict=True):
                 decoded[i] = value
         results.append(decoded)
     assert results[0] == results[1] == results[2]
@@ -116,7 +116,8 @@ def test_multiple_choice_reads_both_alternatives(tiny: Encoder, tmp_path: Path) 
     batch = pad(features, 0, tiny.device, False)
     assert batch.ids_BT.shape[0] == 2
     head = Head(multiple_choice.head_spec(COPA), tiny.width)
-    loss = multiple_choice.summed_loss(head, tiny.hidden(batch.ids_BT, batch.mask_BT), batch)
+    states = tiny.hidden(batch.ids_BT, batch.mask_BT, read=multiple_choice.read_positions(batch))
+    loss = multiple_choice.summed_loss(head, states, batch)
     assert loss.shape == ()
 
 
