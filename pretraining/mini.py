@@ -7,6 +7,7 @@ ModernBERT's shape. Three things make languages meet in it:
    (Levy and Goldberg 2014 for PPMI + SVD; Levy et al. 2017 for sentence ids as contexts);
 2. on translation pairs, tokens that are each other's nearest neighbour in those static vectors are pulled together in
    the top layer against in-batch negatives (as in Chi et al. 2021, XLM-Align, with static instead of dynamic links);
+   in a second phase words that IBM Model 1 links, in the upper layers (madx/corpora/word_links.py);
 3. masked LM on everything, each sentence of a pair encoded by itself.
 Tensor legend: B sequences, T tokens, D width, V vocabulary, M masked positions, N linked token pairs.
 """
@@ -28,6 +29,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from transformers import ModernBertConfig, ModernBertForMaskedLM, PreTrainedTokenizerFast
 
+from madx.corpora.word_links import word_links, words_of
+
 # The pre-training languages: 24 in 8 scripts. Whatever is not here is unseen.
 LANGUAGES = [
     *("eng", "deu", "nld", "nob", "fra", "spa", "ita", "ron", "ces", "pol", "rus", "ukr"),
@@ -40,9 +43,12 @@ SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
 PAD, BOS, EOS, UNK, MASK = range(5)
 WIDTH, LAYERS, HEADS, FFN = 192, 4, 6, 288
 LENGTH = 64
-MONO, PAIRS = 32, 12  # sequences of running text and translation pairs in a batch
+FIRST_STEPS = 6200  # with static links; then SECOND_STEPS with word links
+SECOND_STEPS = 3000
+BATCH = {1: (32, 12), 2: (24, 16)}  # by phase: sequences of running text and translation pairs
 LINK_COSINE, TEMPERATURE, ALIGN_WEIGHT, SENTENCE_WEIGHT = 0.35, 0.1, 0.5, 0.1
-PEAK_RATE, WARM_UP = 2.5e-3, 300
+SECOND_ALIGN_WEIGHT = 1.0
+PEAK_RATE, WARM_UP = {1: 2.5e-3, 2: 1.5e-3}, {1: 300, 2: 100}
 
 
 def lines_of(path: Path) -> list[str]:
@@ -151,11 +157,55 @@ def links(source: list[int], target: list[int], static: Tensor) -> list[tuple[in
     ]
 
 
+Links = list[dict[str, list[tuple[int, int]]]]  # of a row: language to (English position, its position)
+
+
+def first_subwords(tokenizer: PreTrainedTokenizerFast, sentence: str) -> tuple[list[str], list[int]]:
+    """The sentence's words, and the position of the token in which each begins."""
+    offsets = tokenizer(sentence, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    begins = {}
+    for position, (start, end) in enumerate(offsets):
+        for character in range(start, end):
+            begins.setdefault(character, position)
+    words, positions, character = [], [], 0
+    for word in words_of(sentence):
+        character = sentence.index(word, character)
+        if character in begins:
+            words.append(word)
+            positions.append(begins[character])
+        character += len(word)
+    return words, positions
+
+
+def links_to_english(raw: list[dict[str, str]], tokenizer: PreTrainedTokenizerFast) -> Links:
+    """Word links between English and each other language (madx/corpora/word_links.py), at first subwords."""
+    found: Links = [{} for _ in raw]
+    english = {i: first_subwords(tokenizer, row["eng"]) for i, row in enumerate(raw) if "eng" in row}
+    for language in LANGUAGES[1:]:
+        have = [i for i in english if language in raw[i]]
+        other = {i: first_subwords(tokenizer, raw[i][language]) for i in have}
+        for i, linked in zip(have, word_links([(english[i][0], other[i][0]) for i in have]), strict=True):
+            found[i][language] = [(english[i][1][a], other[i][1][b]) for a, b in linked]
+    return found
+
+
+def between(row: dict[str, list[tuple[int, int]]], first: str, second: str) -> list[tuple[int, int]]:
+    """Links of two languages of a row, over English where neither is English."""
+    if first == "eng":
+        return row.get(second, [])
+    if second == "eng":
+        return [(b, a) for a, b in row.get(first, [])]
+    over = dict(row.get(first, []))
+    return [(over[a], b) for a, b in row.get(second, []) if a in over]
+
+
 class Batches:
     """An endless stream of batches; a batch is a pure function of its number, so resuming needs no state."""
 
-    def __init__(self, streams: dict[str, np.ndarray], rows: list[dict[str, list[int]]], static: Tensor) -> None:
-        self.streams, self.rows, self.static = streams, rows, static
+    def __init__(
+        self, streams: dict[str, np.ndarray], rows: list[dict[str, list[int]]], static: Tensor, word: Links
+    ) -> None:
+        self.streams, self.rows, self.static, self.word = streams, rows, static, word
         sizes = np.array([len(s) for s in streams.values()], dtype=np.float64)
         self.shares = sizes**0.5 / (sizes**0.5).sum()
         self.names = list(streams)
@@ -163,22 +213,28 @@ class Batches:
     def __call__(self, number: int) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int, int, int]]]:
         """(ids BT, labels BT, attention mask BT, links as (row, position, row, position))."""
         rng = np.random.default_rng((17, number))
-        ids = np.full((MONO + 2 * PAIRS, LENGTH), PAD, dtype=np.int64)
-        for b, name in enumerate(rng.choice(self.names, MONO, p=self.shares)):
+        mono, pairs = BATCH[phase_of(number)]
+        ids = np.full((mono + 2 * pairs, LENGTH), PAD, dtype=np.int64)
+        for b, name in enumerate(rng.choice(self.names, mono, p=self.shares)):
             stream = self.streams[name]
             start = int(rng.integers(0, len(stream) - LENGTH))
             ids[b] = stream[start : start + LENGTH]
         linked = []
-        for pair in range(PAIRS):
-            row = self.rows[int(rng.integers(len(self.rows)))]
+        for pair in range(pairs):
+            which = int(rng.integers(len(self.rows)))
+            row = self.rows[which]
             first, second = rng.choice(sorted(row), 2, replace=False)
             if rng.random() < 0.5 and "eng" in row and second != "eng":
                 first = "eng"
             bodies = [row[first][: LENGTH - 2], row[second][: LENGTH - 2]]
-            b = MONO + 2 * pair
+            b = mono + 2 * pair
             for offset, body in enumerate(bodies):
                 ids[b + offset, : len(body) + 2] = [BOS, *body, EOS]
-            linked += [(b, i + 1, b + 1, j + 1) for i, j in links(*bodies, self.static)]
+            if phase_of(number) == 1:
+                found = links(*bodies, self.static)
+            else:
+                found = between(self.word[which], first, second)
+            linked += [(b, i + 1, b + 1, j + 1) for i, j in found if i < len(bodies[0]) and j < len(bodies[1])]
         real = ids >= len(SPECIAL)
         chosen = real & (rng.random(ids.shape) < 0.2)
         labels = np.where(chosen, ids, -100)
@@ -188,23 +244,34 @@ class Batches:
         return torch.from_numpy(masked), torch.from_numpy(labels), torch.from_numpy(ids != PAD), linked
 
 
-def losses(model: ModernBertForMaskedLM, batch) -> dict[str, Tensor]:
-    """Masked LM at the masked positions; token alignment and sentence alignment on the pairs."""
+def phase_of(step: int) -> int:
+    return 1 if step < FIRST_STEPS else 2
+
+
+def losses(model: ModernBertForMaskedLM, batch, phase: int) -> dict[str, Tensor]:
+    """Masked LM at the masked positions; token alignment and sentence alignment on the pairs.
+
+    Token alignment is in the top layer; in the second phase in every layer but the first, on average.
+    """
     ids, labels, mask, linked = batch
-    hidden_BTD = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
+    mono, pairs = BATCH[phase]
+    out = model.model(input_ids=ids, attention_mask=mask, output_hidden_states=phase == 2)
+    hidden_BTD = out.last_hidden_state
     chosen = labels != -100
     masked_lm = F.cross_entropy(model.decoder(model.head(hidden_BTD[chosen])), labels[chosen])
     b1, i, b2, j = torch.tensor(linked).T
-    left_ND, right_ND = (F.normalize(h, dim=-1) for h in (hidden_BTD[b1, i], hidden_BTD[b2, j]))
-    similarity_NN = left_ND @ right_ND.T / TEMPERATURE
     # another occurrence of the same word is no negative
     token = ids[b1, i]
     same = (token[:, None] == token[None, :]) & ~torch.eye(len(token), dtype=torch.bool)
-    similarity_NN = similarity_NN.masked_fill(same, -1e4)
     here = torch.arange(len(token))
-    align = (F.cross_entropy(similarity_NN, here) + F.cross_entropy(similarity_NN.T, here)) / 2
-    pooled = F.normalize((hidden_BTD[MONO:] * mask[MONO:, :, None]).sum(1), dim=-1)
-    sentence = F.cross_entropy(20 * pooled[0::2] @ pooled[1::2].T, torch.arange(PAIRS))
+    aligned = []
+    for states_BTD in [*out.hidden_states[2:-1], hidden_BTD] if phase == 2 else [hidden_BTD]:
+        left_ND, right_ND = (F.normalize(h, dim=-1) for h in (states_BTD[b1, i], states_BTD[b2, j]))
+        similarity_NN = (left_ND @ right_ND.T / TEMPERATURE).masked_fill(same, -1e4)
+        aligned.append((F.cross_entropy(similarity_NN, here) + F.cross_entropy(similarity_NN.T, here)) / 2)
+    align = torch.stack(aligned).mean()
+    pooled = F.normalize((hidden_BTD[mono:] * mask[mono:, :, None]).sum(1), dim=-1)
+    sentence = F.cross_entropy(20 * pooled[0::2] @ pooled[1::2].T, torch.arange(pairs))
     return {"masked_lm": masked_lm, "align": align, "sentence": sentence}
 
 
@@ -231,11 +298,13 @@ def prepare(data: Path, work: Path) -> tuple[Batches, np.ndarray]:
         for i, ids in zip(have, encode(tokenizer, [raw[i][language] for i in have]), strict=True):
             if ids:
                 rows[i][language] = ids
+    word = links_to_english(raw, tokenizer)
+    word = [found for found, row in zip(word, rows, strict=True) if len(row) > 1]
     rows = [row for row in rows if len(row) > 1]
     if not (work / "static.npy").exists():
         np.save(work / "static.npy", aligned_embeddings(rows, VOCABULARY))
     static = np.load(work / "static.npy")
-    return Batches(streams, rows, torch.from_numpy(static)), static
+    return Batches(streams, rows, torch.from_numpy(static), word), static
 
 
 def new_model(static: np.ndarray) -> ModernBertForMaskedLM:
@@ -254,13 +323,21 @@ def new_model(static: np.ndarray) -> ModernBertForMaskedLM:
     return model
 
 
+def rate_at(step: int, steps: int) -> float:
+    """Each phase warms up and decays to nothing."""
+    phase = phase_of(step)
+    begin, end = (0, min(steps, FIRST_STEPS)) if phase == 1 else (FIRST_STEPS, steps)
+    warm_up = WARM_UP[phase]
+    return PEAK_RATE[phase] * min((step - begin + 1) / warm_up, (end - step) / max(1, end - begin - warm_up))
+
+
 def train(work: Path, batches: Batches, static: np.ndarray, steps: int) -> ModernBertForMaskedLM:
     model = new_model(static)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}],
-        lr=PEAK_RATE, betas=(0.9, 0.98),
+        lr=PEAK_RATE[1], betas=(0.9, 0.98),
     )  # fmt: skip
     checkpoint, start = work / "checkpoint.pt", 0
     if checkpoint.exists():
@@ -270,11 +347,12 @@ def train(work: Path, batches: Batches, static: np.ndarray, steps: int) -> Moder
         start = state["step"]
     began, mean = time.time(), {}
     for step in range(start, steps):
-        rate = PEAK_RATE * min((step + 1) / WARM_UP, (steps - step) / (steps - WARM_UP))
+        rate, phase = rate_at(step, steps), phase_of(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        parts = losses(model, batches(step))
-        loss = parts["masked_lm"] + ALIGN_WEIGHT * parts["align"] + SENTENCE_WEIGHT * parts["sentence"]
+        parts = losses(model, batches(step), phase)
+        weight = ALIGN_WEIGHT if phase == 1 else SECOND_ALIGN_WEIGHT
+        loss = parts["masked_lm"] + weight * parts["align"] + SENTENCE_WEIGHT * parts["sentence"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -297,7 +375,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder with LANGUAGES.tsv, corpora/, parallel/")
     parser.add_argument("--work", type=Path, required=True, help="where checkpoints and the finished encoder go")
-    parser.add_argument("--steps", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=FIRST_STEPS + SECOND_STEPS)
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ class TextSource(Frozen):
     revision: str | None = None
     licence: str = "unknown"
     noncommercial: bool = False
+    parallel: bool = False  # line i is the same sentence in every language that has this source
 
 
 class Language(Frozen):

@@ -1,6 +1,7 @@
 """Recipe to plan: the steps, in an order in which each stands on those before it, and the cells they fill."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from madx.catalog.language import Language, TextSource
 from madx.catalog.task import TaskSpec
 from madx.config import InputError, file_digest
 from madx.corpora.documents import files_of, find_file
+from madx.corpora.parallel import ParallelFiles, ParallelText
 from madx.corpora.prepare import Corpus
 from madx.encoders.reference import EncoderRef, resolve_encoder
 from madx.formats.manifest import check
@@ -19,6 +21,7 @@ from madx.pipeline.recipe import Recipe
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import digests_of, fetch
 from madx.stages import Evaluation, ImportedAdapter, LanguageStage, TaskStage
+from madx.stages.language import Alignment
 from madx.stages.session import Step, step_name
 from madx.stages.text import TextStage
 from madx.tasks.data import LabelledData, Split, labelled_data
@@ -45,14 +48,16 @@ class Plan:
     notes: tuple[str, ...]
 
 
+def own_file(name: str, data: Path | None, beside: Path | None) -> Path:
+    """A file that a recipe names: beside it, under --data or under the working directory."""
+    path = beside / name if beside and (beside / name).exists() else find_file(name, data)
+    return path.resolve()
+
+
 def text_sources(language: Language, data: Path | None, own: tuple[str, ...], beside: Path | None) -> list[TextSource]:
     """Where a language's text is: a recipe's own files; else the catalogue's files; else its first Hub corpus."""
     if own:
-        found = []
-        for name in own:
-            path = beside / name if beside and (beside / name).exists() else find_file(name, data)
-            found.append(TextSource(file=str(path.resolve())))
-        return found
+        return [TextSource(file=str(own_file(name, data, beside))) for name in own]
     files = []
     for source in language.text:
         if source.file is not None:
@@ -76,8 +81,9 @@ class Planner:
         self.notes: list[str] = []
         self._digests: dict[Path, str] = {}
         self._labelled: dict[tuple[str, str, Split], LabelledData | None] = {}
-        self._languages: dict[tuple[str, bool], LanguageStage | ImportedAdapter] = {}
+        self._languages: dict[tuple[str, bool, bool], LanguageStage | ImportedAdapter] = {}
         self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
+        self._own_parallel = {self.language(k).code: v for k, v in recipe.parallel.items()}
         self._own_text = {self.language(k).code: v for k, v in recipe.text.items()}
 
     def language(self, name: str) -> Language:
@@ -121,14 +127,57 @@ class Planner:
             ),
         )
 
-    def language_stage(self, code: str, full: bool = False) -> LanguageStage | ImportedAdapter:
-        if (code, full) not in self._languages:
-            self._languages[code, full] = self._new_language_stage(code, full)
-        return self._languages[code, full]
+    def parallel(self, source: str, code: str) -> ParallelText | None:
+        """A recipe's own parallel text; else the catalogue's files that both languages have."""
+        if code in self._own_parallel:
+            left, right = (str(own_file(name, self.data, self.beside)) for name in self._own_parallel[code])
+            files = [ParallelFiles(source=left, target=right)]
+        else:
+            theirs, own = (self._parallel_files(c) for c in (source, code))
+            files = [
+                ParallelFiles(source=str(theirs[name][1]), target=str(path), name=name, licence=about.licence)
+                for name, (about, path) in own.items()
+                if name in theirs
+            ]
+        if not files:
+            return None
+        digests = [self._digest(Path(path)) for f in files for path in (f.source, f.target)]
+        return ParallelText(source=source, target=code, files=tuple(files), digests=tuple(digests))
 
-    def _new_language_stage(self, code: str, full: bool) -> LanguageStage | ImportedAdapter:
+    def _parallel_files(self, code: str) -> dict[str, tuple[TextSource, Path]]:
+        """A language's parallel text that is there, by source; the first file of each."""
+        found: dict[str, tuple[TextSource, Path]] = {}
+        for about in self.language(code).text:
+            if about.parallel and about.file and about.name not in found:
+                with suppress(InputError):
+                    found[about.name] = (about, find_file(about.file, self.data))
+        return found
+
+    def alignment(self, code: str) -> Alignment:
+        source, settings = self.language(self.recipe.source[0]).code, self.recipe.language_adapter
+        parallel = self.parallel(source, code)
+        if parallel is None:
+            raise InputError(
+                f"madx-aligned: '{code}' has no parallel text with '{source}'; give it some ([parallel] {code} = "
+                f'["SOURCE_FILE", "FILE"]) or leave it out ([limit.madx-aligned] targets = [...])'
+            )
+        parallel.pairs()  # what is wrong with it is said before any training
+        return Alignment(
+            parallel=parallel,
+            toward=self.language_stage(source),
+            weight=settings.alignment_weight,
+            pairs=settings.alignment_pairs,
+        )
+
+    def language_stage(self, code: str, full: bool = False, aligned: bool = False) -> LanguageStage | ImportedAdapter:
+        key = (code, full, aligned)
+        if key not in self._languages:
+            self._languages[key] = self._new_language_stage(*key)
+        return self._languages[key]
+
+    def _new_language_stage(self, code: str, full: bool, aligned: bool) -> LanguageStage | ImportedAdapter:
         settings = self.recipe.language_adapter
-        if code in self._imported and not full:
+        if code in self._imported and not full and not aligned:
             address = parse_address(self._imported[code], beside=self.beside)
             try:
                 folder = fetch(address)
@@ -152,6 +201,7 @@ class Planner:
                 warm_up=settings.warm_up,
             ),
             batch_tokens=settings.batch_tokens,
+            alignment=self.alignment(code) if aligned else None,
             seed=settings.seed,
         )
 
@@ -237,11 +287,15 @@ class Planner:
                 for target in [*targets, *([] if row.target_mlm_first else tested_sources)]:
                     if target in targets and target not in wanted:
                         continue
+                    if row.aligned and self.recipe.targets == "all" and self.parallel(sources[0], target) is None:
+                        continue
                     stage = self.task_stage(task, row, target, targets, seed)
                     code = {"target": target, "source": sources[0], "none": None}[row.evaluated_with]
                     test = self.labelled(task, target, "test")
                     assert test is not None
-                    evaluation = Evaluation(task=stage, language=self.language_stage(code) if code else None, test=test)
+                    aligned = row.aligned and code not in sources
+                    language = self.language_stage(code, aligned=aligned) if code else None
+                    evaluation = Evaluation(task=stage, language=language, test=test)
                     cells.append(Cell(task.name, method, target, seed, evaluation))
         return cells
 

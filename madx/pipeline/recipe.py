@@ -24,6 +24,8 @@ class LanguageAdapterSettings(Frozen):
     learning_rate: float = Field(1e-4, gt=0)
     warm_up: float = Field(0.05, ge=0, lt=1)
     max_length: int = Field(256, ge=16)
+    alignment_weight: float = Field(1.0, gt=0)  # madx-aligned: beside the masked-LM loss
+    alignment_pairs: int = Field(32, ge=2)  # sentence pairs in an update
     seed: int = 1
 
     @property
@@ -84,6 +86,7 @@ class Recipe(Frozen):
     methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
+    parallel: dict[str, tuple[str, str]] = {}  # a language's parallel text: the source language's file and its own
     language_adapters: dict[str, str] = {}  # ready-made ones: language = directory
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     language_adapter: LanguageAdapterSettings = LanguageAdapterSettings()

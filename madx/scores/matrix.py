@@ -7,7 +7,7 @@ import pandas as pd
 from madx.scores.score import Score
 
 METHODS = (
-    "madx", "tlr", "source-adapter", "no-language-adapter", "task-only", "full", "full-target-mlm",
+    "madx", "madx-aligned", "tlr", "source-adapter", "no-language-adapter", "task-only", "full", "full-target-mlm",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from madx.adapters.spec import BottleneckSpec
 from madx.config import Frozen, InputError, RunError
 from madx.corpora.masking import Masked, mask_tokens
 from madx.corpora.packing import Blocks
+from madx.corpora.parallel import ParallelText
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
@@ -22,9 +23,19 @@ from madx.formats.card import write_card
 from madx.formats.manifest import read_manifest, seal
 from madx.formats.tensors import save_tensors
 from madx.methods.full import Full
+from madx.stages.alignment import PairBatch, SentencePairs, alignment_loss
 from madx.stages.session import Session
 from madx.stages.text import TextStage
 from madx.training.fit import Micro, Schedule, fit
+
+
+class Alignment(Frozen):
+    """A language adapter's second aim: the states of another one, on parallel text. See alignment.py."""
+
+    parallel: ParallelText
+    toward: "LanguageStage | ImportedAdapter"  # the source language's, frozen
+    weight: float  # of the alignment's mean loss beside the masked-LM's
+    pairs: int  # in an update
 
 
 class LanguageStage(Frozen):
@@ -35,6 +46,7 @@ class LanguageStage(Frozen):
     adapter: BottleneckSpec | None  # None: all weights of the encoder (the control `full-target-mlm`)
     schedule: Schedule
     batch_tokens: int
+    alignment: Alignment | None = None
     seed: int = 1
 
     @property
@@ -46,6 +58,8 @@ class LanguageStage(Frozen):
         if not encoder.lm_head_is_trained:
             raise InputError(f"model '{self.encoder.name}' has no trained masked-LM head; stage one needs one")
         with encoder.training(*encoder.lm_head.trainable(), *([] if self.adapter else Full().changes(encoder))):
+            toward = attach_language(self.alignment.toward, encoder, session) if self.alignment else ""
+            pairs = SentencePairs(encoder, self.alignment.parallel.pairs()) if self.alignment else None
             parameters = self._attach(encoder)
             corpus = self.text.corpus
             blocks = Blocks(session.folder(self.text) / "train.bin", corpus.block_size)
@@ -54,8 +68,12 @@ class LanguageStage(Frozen):
             result = fit(
                 parameters,
                 self.schedule,
-                batch=lambda step: self._batch(step, blocks, encoder, session),
-                summed_loss=lambda masked: masked_lm_loss(encoder, masked),
+                batch=lambda step: self._batch(step, blocks, pairs, encoder),
+                summed_loss=lambda part: (
+                    alignment_loss(encoder, toward, self.subject, part)
+                    if isinstance(part, PairBatch)
+                    else masked_lm_loss(encoder, part)
+                ),
                 evaluate=lambda: held_out_loss(encoder, held_out),
                 evaluate_at=sorted({0, *(steps * i // 4 for i in (1, 2, 3)), steps}),
                 folder=folder,
@@ -93,7 +111,7 @@ class LanguageStage(Frozen):
             parameter.requires_grad_(True)
         return parameters
 
-    def _batch(self, step: int, blocks: Blocks, encoder: Encoder, session: Session) -> list[Micro]:
+    def _batch(self, step: int, blocks: Blocks, pairs: SentencePairs | None, encoder: Encoder) -> list[Micro]:
         rows = max(1, self.batch_tokens // self.text.corpus.block_size)
         ids = torch.from_numpy(blocks.batch(step, rows, self.seed))
         masked = masked_for(encoder, ids, seed_of("mask", self.seed, step))
@@ -110,6 +128,11 @@ class LanguageStage(Frozen):
             )
             micros.append(Micro(part, targets, part.ids_BT.numel()))
             start += targets
+        if pairs is not None and self.alignment is not None:
+            scale = self.alignment.weight * len(masked.targets_M)  # `fit` divides by the number of targets
+            for part_of_pairs in pairs.batch(step, self.alignment.pairs, self.seed, scale, encoder.device):
+                real = sum(int((ids != pairs.pad_id).sum()) for ids in part_of_pairs[:2])
+                micros.append(Micro(part_of_pairs, 0, real))
         return micros
 
     def _save(self, folder: Path, encoder: Encoder, session: Session, result: dict[str, Any]) -> None:
@@ -143,8 +166,18 @@ class LanguageStage(Frozen):
                 "block_size": corpus.block_size,
                 "seed": self.seed,
             },
+            **({"aligned": self._alignment_about(self.alignment)} if self.alignment else {}),
             "held_out_loss": {"before": result["held_out_before"], "after": result["held_out_after"]},
             "versions": {name: version(name) for name in ("madx-adapters", "torch", "transformers")},
+        }
+
+    @staticmethod
+    def _alignment_about(alignment: Alignment) -> dict[str, Any]:
+        return {
+            "toward": alignment.toward.subject,
+            "parallel": [{"name": f.name, "licence": f.licence} for f in alignment.parallel.files],
+            "weight": alignment.weight,
+            "pairs": alignment.pairs,
         }
 
 

@@ -1,0 +1,111 @@
+"""Stage one with parallel text: the target's adapter is drawn to where the source's puts the same words.
+
+Masked language modelling alone lets a language adapter drift from what a task adapter saw in stage two. Here each
+linked target word's state, in every layer, is pulled to its source word's under the frozen source-language adapter, and
+told apart from the batch's other words in the last (as Cao et al. 2020, arXiv 2002.03518, and Chi et al. 2021, arXiv
+2106.06381, align whole encoders). N linked words, D width, V layers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from madx.corpora.word_links import word_links, words_of
+from madx.encoders.encoder import Encoder
+from madx.encoders.sites import Positions
+from madx.tasks.examples import Tokens
+
+LONGEST = 128  # tokens of a sentence; what is beyond is cut
+TEMPERATURE = 0.1
+
+
+class PairBatch(NamedTuple):
+    """Sentence pairs side by side; `scale` makes their mean loss commensurable with a summed one."""
+
+    source_BT: Tensor
+    target_BT: Tensor
+    source_N: Positions
+    target_N: Positions
+    pad_id: int
+    scale: float
+
+
+class SentencePairs:
+    """Encoded sentence pairs with linked words; an update's batch is a function of (seed, step)."""
+
+    def __init__(self, encoder: Encoder, pairs: Sequence[tuple[str, str]]) -> None:
+        tokenizer = encoder.tokenizer
+        self.pad_id: int = tokenizer.pad_token_id
+        self.micro_tokens = max(16 * LONGEST, encoder.micro_tokens)  # too few pairs are no contrast
+        tokens = Tokens(tokenizer, min(LONGEST, encoder.max_length))
+        words = [(words_of(source), words_of(target)) for source, target in pairs]
+        self.pairs = []
+        for (source, target), links in zip(words, word_links(words), strict=True):
+            source_ids, source_first = _encode(source, tokens)
+            target_ids, target_first = _encode(target, tokens)
+            kept = [
+                (source_first[i], target_first[j])
+                for i, j in links
+                if source_first[i] < len(source_ids) - 1 and target_first[j] < len(target_ids) - 1
+            ]
+            if kept:
+                self.pairs.append((source_ids, target_ids, kept))
+
+    def batch(self, step: int, count: int, seed: int, scale: float, device: torch.device) -> Iterator[PairBatch]:
+        """`count` pairs of an update, in parts that fit; together their scales make `scale`."""
+        rng = np.random.default_rng((seed, step))
+        count = min(count, len(self.pairs))
+        chosen = sorted(rng.choice(len(self.pairs), count, replace=False), key=lambda n: len(self.pairs[n][1]))
+        rows = max(1, self.micro_tokens // max(len(self.pairs[n][1]) for n in chosen))
+        for start in range(0, count, rows):
+            part = [self.pairs[n] for n in chosen[start : start + rows]]
+            links = [(row, i, j) for row, (_, _, linked) in enumerate(part) for i, j in linked]
+            row_N, source_N, target_N = torch.tensor(links, device=device).T
+            yield PairBatch(
+                self._pad([source for source, _, _ in part]).to(device),
+                self._pad([target for _, target, _ in part]).to(device),
+                (row_N, source_N), (row_N, target_N), self.pad_id, scale * len(part) / count,
+            )  # fmt: skip
+
+    def _pad(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        longest = max(map(len, sequences))
+        return torch.tensor([[*ids, *[self.pad_id] * (longest - len(ids))] for ids in sequences])
+
+
+def alignment_loss(encoder: Encoder, source_adapter: str, target_adapter: str, batch: PairBatch) -> Tensor:
+    """Distance in every layer, in units of the source states' variance, and contrast in the last; times `scale`."""
+    encoder.model.eval()
+    encoder.adapters.activate(source_adapter)
+    with torch.no_grad():
+        wanted_VND = [h[batch.source_N] for h in _layers(encoder, batch.source_BT, batch.pad_id)]
+    encoder.model.train()
+    encoder.adapters.activate(target_adapter)
+    states_VND = [h[batch.target_N] for h in _layers(encoder, batch.target_BT, batch.pad_id)]
+    distances = [
+        ((state_ND - wanted_ND) ** 2).mean() / wanted_ND.var().clamp_min(1e-6)
+        for state_ND, wanted_ND in zip(states_VND, wanted_VND, strict=True)
+    ]
+    similarity_NN = F.normalize(states_VND[-1], dim=-1) @ F.normalize(wanted_VND[-1], dim=-1).T / TEMPERATURE
+    token_N = batch.source_BT[batch.source_N]
+    # another occurrence of the same word is no contrast
+    same_NN = (token_N[:, None] == token_N[None]) & ~torch.eye(len(token_N), dtype=torch.bool, device=token_N.device)
+    here_N = torch.arange(len(token_N), device=token_N.device)
+    contrast = F.cross_entropy(similarity_NN.masked_fill(same_NN, -1e4), here_N)
+    return batch.scale * (torch.stack(distances).mean() + contrast)
+
+
+def _layers(encoder: Encoder, ids_BT: Tensor, pad_id: int) -> list[Tensor]:
+    """Every layer's output, (B, T, D) each."""
+    out = encoder.base(input_ids=ids_BT, attention_mask=ids_BT != pad_id, output_hidden_states=True)
+    return [*out.hidden_states[1:-1], out.last_hidden_state]
+
+
+def _encode(words: Sequence[str], tokens: Tokens) -> tuple[tuple[int, ...], list[int]]:
+    """A sentence's ids, and where each word begins."""
+    pieces = tokens.words(words)
+    first = np.cumsum([1, *(len(p) for p in pieces)])[:-1].tolist()
+    return tokens.single([i for piece in pieces for i in piece]), first
