@@ -55,7 +55,8 @@ def adapter_rows(run: dict[str, object]) -> list[dict[str, object]]:
     steps: dict[str, dict[str, object]] = run["steps"]  # type: ignore[assignment]
     return [
         {
-            "language": name.removeprefix("language-").rsplit("-", 1)[0],
+            "language": name.removeprefix("language-").rsplit("-", 1)[0]
+            + (f", aligned with {facts['aligned_with']}" if "aligned_with" in facts else ""),
             "before": facts["held_out_before"],
             "after": facts["held_out_after"],
             "tokens": facts["tokens"],

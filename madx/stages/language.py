@@ -85,6 +85,8 @@ class LanguageStage(Frozen):
                 ),
             )
             result["trained"] = "language adapter" if self.adapter else "encoder"
+            if self.alignment:
+                result["aligned_with"] = self.alignment.toward.subject
             before, after = result["evaluations"][0], result["evaluations"][-1]
             result["held_out_before"], result["held_out_after"] = before["held_out_loss"], after["held_out_loss"]
             if not math.isfinite(result["held_out_after"]):
