@@ -1,6 +1,7 @@
 """Our side: the functions that the stages run, on the same work.
 
-python ours.py WORKLOAD STAGE UPDATES [same]     same: the peer's batches in its order, to compare losses
+python ours.py WORKLOAD STAGE UPDATES [same] [corpus]     same: the peer's batches in its order, to compare losses
+                                                          corpus: stage one's softmax over the text's tokens
 """
 
 import json
@@ -15,11 +16,12 @@ import workload
 from memory import peak_memory_mb
 
 from madx.corpora.masking import Masked
+from madx.corpora.packing import Blocks
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter
 from madx.formats.heads import load_head
-from madx.stages.language import masked_lm_loss
+from madx.stages.language import CorpusVocabulary, masked_lm_loss
 from madx.tasks import tagging
 from madx.tasks.examples import Feature, by_length, pad, training_order
 
@@ -40,6 +42,8 @@ tokens = 0
 
 if stage == "language":
     encoder.adapters.activate("lang")
+    corpus = Blocks(folder / "corpus.bin", workload.BLOCK)
+    vocabulary = CorpusVocabulary.of(corpus, encoder) if "corpus" in sys.argv else None
     trained = [*encoder.adapters.parameters(), *encoder.lm_head.trainable()]
     blocks = np.load(folder / "blocks.npz")
     work = []
@@ -87,7 +91,7 @@ else:
             micros = [part(work[step], i, i + rows) for i in range(0, workload.BLOCKS, rows)]
             targets = sum(len(masked.targets_M) for masked in micros)
             for masked in micros:
-                loss = masked_lm_loss(encoder, masked) / targets
+                loss = masked_lm_loss(encoder, masked, vocabulary) / targets
                 loss.backward()
                 total, count = total + loss.item(), count + masked.ids_BT.numel()
         else:

@@ -28,6 +28,7 @@ SHAPES: dict[str, dict[str, int]] = {
 }  # fmt: skip
 BLOCK, BLOCKS, MASK, LABELS, BATCH, LONGEST = 128, 8, 4, 17, 32, 126
 WORDS = {0: 1, 1: 1, 5: 2, 10: 3, 25: 7, 50: 14, 75: 22, 90: 32, 95: 39, 99: 57, 100: 159}  # percentile: words
+TOKENS = 30_000  # of the vocabulary, that one language's text has
 FERTILITY = 1.37  # subwords per word
 
 
@@ -53,7 +54,8 @@ def make(folder: Path, shape: str, steps: int, sentences: int) -> Path:
     save_head(done / "task", encoder, head, "task", pickle=True)
     rng = np.random.default_rng(1)
     vocabulary = SHAPES[shape]["vocab_size"]
-    ids = rng.integers(10, vocabulary, (steps, BLOCKS, BLOCK))
+    known = rng.choice(np.arange(10, vocabulary), min(TOKENS, vocabulary - 10), replace=False)
+    ids = rng.choice(known, (steps, BLOCKS, BLOCK))
     chosen = rng.random(ids.shape) < 0.15
     words = np.interp(100 * rng.random(sentences), list(WORDS), list(WORDS.values()))
     lengths = np.clip(words * FERTILITY, 1, LONGEST).astype(int)
@@ -64,6 +66,7 @@ def make(folder: Path, shape: str, steps: int, sentences: int) -> Path:
         first[0] = True
         labels = np.where(first, rng.integers(0, LABELS, length), -100).tolist()
         rows.append({"ids": [0, *body, 2], "labels": [-100, *labels, -100]})
+    np.resize(known, -(-len(known) // BLOCK) * BLOCK).astype(np.int32).tofile(done / "corpus.bin")
     np.savez(done / "blocks.npz", ids=np.where(chosen, MASK, ids), labels=np.where(chosen, ids, -100))
     (done / "sentences.json").write_text(json.dumps(rows))
     (done / "ready").write_text("")

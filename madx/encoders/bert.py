@@ -37,6 +37,6 @@ def last_layer(base: Any) -> LastLayer:
 def lm_head(model: Any) -> LmHead:
     if hasattr(model, "cls"):
         predictions = model.cls.predictions
-        return LmHead([predictions.transform], predictions.decoder, predictions.decoder.bias)
+        return LmHead([predictions.transform], predictions.decoder.weight, predictions.decoder.bias)
     head = model.lm_head
-    return LmHead([head.dense, nn.functional.gelu, head.layer_norm], head.decoder, head.decoder.bias)
+    return LmHead([head.dense, nn.functional.gelu, head.layer_norm], head.decoder.weight, head.decoder.bias)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import Tensor, nn
-
 from madx.encoders import bert
 from madx.encoders.lm_head import LmHead
 
@@ -17,9 +15,4 @@ def lm_head(model: Any) -> LmHead:
         return bert.lm_head(model)
     # the v3 checkpoints' own head; transformers calls the other one legacy
     head = model.lm_predictions.lm_head
-    words = model.get_input_embeddings()
-
-    def decoder(states: Tensor) -> Tensor:
-        return nn.functional.linear(states, words.weight, head.bias)
-
-    return LmHead([head.dense, head.transform_act_fn, head.LayerNorm], decoder, head.bias)
+    return LmHead([head.dense, head.transform_act_fn, head.LayerNorm], model.get_input_embeddings().weight, head.bias)

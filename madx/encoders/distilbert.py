@@ -35,4 +35,4 @@ def last_layer(base: Any) -> LastLayer:
 
 def lm_head(model: Any) -> LmHead:
     transform = [model.vocab_transform, model.activation, model.vocab_layer_norm]
-    return LmHead(transform, model.vocab_projector, model.vocab_projector.bias)
+    return LmHead(transform, model.vocab_projector.weight, model.vocab_projector.bias)

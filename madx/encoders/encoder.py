@@ -18,6 +18,7 @@ from madx.adapters.bank import AdapterBank
 from madx.adapters.setup import Parallel
 from madx.config import InputError, first_line
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
+from madx.encoders.lm_head import Decoder
 from madx.encoders.reference import EncoderRef
 from madx.encoders.sites import Positions
 
@@ -136,9 +137,9 @@ class Encoder:
         self.adapters.skip_layers = frozenset()
         self.model.eval()
 
-    def masked_lm_logits(self, states_MD: Tensor) -> Tensor:
-        """Logits over the vocabulary at the given positions only, (M, D) to (M, V)."""
-        logits_MV: Tensor = self.lm_head(states_MD, self.adapters.unembed)
+    def masked_lm_logits(self, states_MD: Tensor, decoder: Decoder | None = None) -> Tensor:
+        """Logits over the vocabulary (or `decoder`'s rows of it) at the given positions only, (M, D) to (M, V)."""
+        logits_MV: Tensor = self.lm_head(states_MD, self.adapters.unembed, decoder)
         return logits_MV
 
 

@@ -30,4 +30,4 @@ def last_layer(base: Any) -> LastLayer:
 
 
 def lm_head(model: Any) -> LmHead:
-    return LmHead([], model.lm_head, None)
+    return LmHead([], model.lm_head.weight, None)

@@ -29,4 +29,4 @@ def last_layer(base: Any) -> LastLayer:
 
 
 def lm_head(model: Any) -> LmHead:
-    return LmHead([model.head], model.decoder, model.decoder.bias)
+    return LmHead([model.head], model.decoder.weight, model.decoder.bias)

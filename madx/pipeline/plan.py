@@ -202,6 +202,7 @@ class Planner:
             ),
             batch_tokens=settings.batch_tokens,
             alignment=self.alignment(code) if aligned else None,
+            softmax="full" if full else settings.softmax,  # a trained decoder can't be cut
             seed=settings.seed,
         )
 

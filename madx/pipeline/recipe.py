@@ -24,6 +24,7 @@ class LanguageAdapterSettings(Frozen):
     learning_rate: float = Field(1e-4, gt=0)
     warm_up: float = Field(0.05, ge=0, lt=1)
     max_length: int = Field(256, ge=16)
+    softmax: Literal["full", "corpus"] = "full"  # corpus: over the tokens that the text has; faster, not the same
     alignment_weight: float = Field(1.0, gt=0)  # madx-aligned: beside the masked-LM loss
     alignment_pairs: int = Field(32, ge=2)  # sentence pairs in an update
     seed: int = 1

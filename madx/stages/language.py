@@ -5,8 +5,9 @@ Pfeiffer et al. 2020 (MAD-X), section 3.1 and 3.3: bottleneck and invertible ada
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from madx.corpora.packing import Blocks
 from madx.corpora.parallel import ParallelText
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
+from madx.encoders.lm_head import Decoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.card import write_card
@@ -47,6 +49,7 @@ class LanguageStage(Frozen):
     schedule: Schedule
     batch_tokens: int
     alignment: Alignment | None = None
+    softmax: Literal["full", "corpus"] = "full"  # over the vocabulary, or over the tokens that the text has
     seed: int = 1
 
     @property
@@ -64,6 +67,7 @@ class LanguageStage(Frozen):
             corpus = self.text.corpus
             blocks = Blocks(session.folder(self.text) / "train.bin", corpus.block_size)
             held_out = Blocks(session.folder(self.text) / "held_out.bin", corpus.held_out_size)
+            vocabulary = CorpusVocabulary.of(blocks, encoder) if self.softmax == "corpus" else None
             steps = self.schedule.steps
             result = fit(
                 parameters,
@@ -72,7 +76,7 @@ class LanguageStage(Frozen):
                 summed_loss=lambda part: (
                     alignment_loss(encoder, toward, self.subject, part)
                     if isinstance(part, PairBatch)
-                    else masked_lm_loss(encoder, part)
+                    else masked_lm_loss(encoder, part, vocabulary)
                 ),
                 evaluate=lambda: held_out_loss(encoder, held_out),
                 evaluate_at=sorted({0, *(steps * i // 4 for i in (1, 2, 3)), steps}),
@@ -165,6 +169,7 @@ class LanguageStage(Frozen):
                 "adapter": self.adapter.model_dump() if self.adapter else None,
                 **self.schedule.model_dump(),
                 "batch_tokens": self.batch_tokens,
+                "softmax": self.softmax,
                 "block_size": corpus.block_size,
                 "seed": self.seed,
             },
@@ -227,13 +232,35 @@ def masked_for(encoder: Encoder, ids_BT: Tensor, seed: int) -> Masked:
     return mask_tokens(ids_BT, special=special, mask_id=mask_id, vocabulary=len(tokenizer), seed=seed)
 
 
-def masked_lm_loss(encoder: Encoder, masked: Masked) -> Tensor:
+class CorpusVocabulary(NamedTuple):
+    """The tokens that occur in a text, for a cheaper softmax in training; held-out text gets the full one."""
+
+    decoder: Decoder
+    place_V: Tensor  # a token's row there; -1 where it doesn't occur
+
+    @staticmethod
+    def of(blocks: Blocks, encoder: Encoder) -> "CorpusVocabulary":
+        occurs_V = np.zeros(encoder.vocabulary, dtype=bool)
+        for rows in blocks.in_order(4096):
+            occurs_V[rows] = True
+        ids_R = torch.from_numpy(occurs_V.nonzero()[0]).to(encoder.device)
+        place_V = torch.full((encoder.vocabulary,), -1, device=encoder.device)
+        place_V[ids_R] = torch.arange(len(ids_R), device=encoder.device)
+        return CorpusVocabulary(encoder.lm_head.rows(ids_R), place_V)
+
+
+def masked_lm_loss(encoder: Encoder, masked: Masked, vocabulary: CorpusVocabulary | None = None) -> Tensor:
     """Summed cross-entropy; the last layer and the logits are computed at the masked positions only."""
     device = encoder.device
     rows_M, columns_M = masked.chosen_BT.to(device).nonzero(as_tuple=True)
     states_MD = encoder.hidden(masked.ids_BT.to(device), read=(rows_M, columns_M))
-    logits_MV = encoder.masked_lm_logits(states_MD)
-    return nn.functional.cross_entropy(logits_MV.float(), masked.targets_M.to(device), reduction="sum")
+    targets_M = masked.targets_M.to(device)
+    if vocabulary is None:
+        logits_MV = encoder.masked_lm_logits(states_MD)
+    else:
+        logits_MV = encoder.masked_lm_logits(states_MD, vocabulary.decoder)
+        targets_M = vocabulary.place_V[targets_M]
+    return nn.functional.cross_entropy(logits_MV.float(), targets_M, reduction="sum")
 
 
 @torch.no_grad()

@@ -53,7 +53,7 @@ def load_case(meta: dict) -> tuple[Encoder, dict[str, Head]]:
         and meta["model_type"] != "distilbert"
         and meta["head"] == "default"
     ):
-        encoder.lm_head.decoder.bias.data.zero_()  # the peer loses this bias
+        encoder.lm_head.bias.data.zero_()  # the peer loses this bias
     heads: dict[str, Head] = {}
     for item in meta["load"]:
         folder = GOLDEN / item["path"]

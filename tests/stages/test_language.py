@@ -1,0 +1,51 @@
+"""Stage one's loss: where it is computed, and over which tokens."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from madx.adapters.spec import BottleneckSpec, InvertibleSpec
+from madx.corpora.masking import Masked
+from madx.corpora.packing import Blocks
+from madx.encoders.encoder import Encoder
+from madx.stages.language import CorpusVocabulary, masked_lm_loss
+
+IDS = torch.tensor([[1, 50, 4, 70, 80, 4, 2], [1, 90, 100, 4, 60, 50, 2]])
+MASKED = Masked(IDS, IDS == 4, torch.tensor([60, 70, 50]))
+
+
+def with_adapter(encoder: Encoder) -> Encoder:
+    adapter = encoder.adapters.add("swe", BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec()))
+    for parameter in adapter.parameters():
+        parameter.data.normal_(std=0.1)
+    encoder.adapters.activate("swe")
+    return encoder
+
+
+def test_the_loss_is_the_plain_one_at_masked_positions(encoder: Encoder) -> None:
+    with_adapter(encoder)
+    logits_BTV = encoder.masked_lm_logits(encoder.hidden(IDS))
+    plain = torch.nn.functional.cross_entropy(logits_BTV[MASKED.chosen_BT], MASKED.targets_M, reduction="sum")
+    ours = masked_lm_loss(encoder, MASKED)
+    assert torch.allclose(plain, ours, rtol=1e-5)
+    gradients = [torch.autograd.grad(loss, list(encoder.adapters.parameters())) for loss in (plain, ours)]
+    for a, b in zip(*gradients, strict=True):
+        assert torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().max()))
+
+
+@torch.no_grad()
+def test_a_corpus_softmax_is_the_full_one_without_the_tokens_that_never_occur(encoder: Encoder, tmp_path: Path) -> None:
+    with_adapter(encoder)
+    occurring = np.arange(40, 104, dtype=np.int32)
+    occurring.tofile(tmp_path / "train.bin")
+    vocabulary = CorpusVocabulary.of(Blocks(tmp_path / "train.bin", 8), encoder)
+    assert vocabulary.decoder.weight_RD.shape == (64, encoder.lm_head.weight.shape[1])
+    logits_BTV = encoder.masked_lm_logits(encoder.hidden(IDS))
+    absent = torch.ones(encoder.vocabulary, dtype=torch.bool)
+    absent[torch.from_numpy(occurring).long()] = False
+    plain = torch.nn.functional.cross_entropy(
+        logits_BTV[MASKED.chosen_BT].masked_fill(absent, -torch.inf), MASKED.targets_M, reduction="sum"
+    )
+    assert torch.allclose(plain, masked_lm_loss(encoder, MASKED, vocabulary), rtol=1e-5)
+    assert plain < masked_lm_loss(encoder, MASKED)
