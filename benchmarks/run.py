@@ -93,7 +93,7 @@ def table(record: dict[str, Any]) -> str:
             f'| language, `softmax = "corpus"` | | {cut["tokens_per_s"]:.0f} | {median:.2f} ({least:.2f} to '
             f"{greatest:.2f}) | | {cut['memory_mb']:.0f} | {cut['memory_ratio']:.2f} |"
         )
-        lines += ["", f"Mean training loss with the full softmax {cut['loss']['full']:.2f}, over 30,000 of the tokens "
+        lines += ["", f"Mean training loss with the full softmax {cut['loss']['full']:.2f}, over the text's tokens "
                   f"{cut['loss']['corpus']:.2f} (random weights: the logarithm of their number)."]  # fmt: skip
     lines += ["", f"Losses: greatest difference over the steps {record['loss_difference']}.",
               f"Stage one runs at {record['gemm_share']:.2f} of the machine's GEMM rate.", ""]  # fmt: skip
