@@ -25,8 +25,9 @@ def test_it_says_what_madx_is_and_is_not() -> None:
 
 
 def test_its_recipe_is_one() -> None:
-    (block,) = blocks("toml")
-    recipe = recipe_from(tomllib.loads(block), "README.md", [])
+    block, parallel = blocks("toml")
+    recipe = recipe_from({**tomllib.loads(block), **tomllib.loads(parallel)}, "README.md", [])
+    assert recipe.parallel["fao"] == ("english.txt", "faroese.txt")
     catalogue = Catalogue()
     assert catalogue.language(recipe.targets[0]).name == "Faroese"
     assert all(catalogue.task(name) for name in recipe.tasks)
