@@ -290,7 +290,7 @@ class Planner:
                         continue
                     if row.aligned and self.recipe.targets == "all" and self.parallel(sources[0], target) is None:
                         continue
-                    stage = self.task_stage(task, row, target, targets, seed)
+                    stage = self.task_stage(task, row, target, [t for t in targets if t in wanted], seed)
                     code = {"target": target, "source": sources[0], "none": None}[row.evaluated_with]
                     test = self.labelled(task, target, "test")
                     assert test is not None

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from madx.config import RunError
 from madx.device import peak_memory
 from madx.pipeline.plan import Plan
-from madx.scores.bootstrap import interval
+from madx.scores.bootstrap import draws, interval
+from madx.scores.paired import Drawn, differences, write_differences
 from madx.scores.score import Score, write_scores
 from madx.stages.evaluate import PREDICTIONS, read_predictions
 from madx.stages.scoring import count
@@ -132,15 +133,22 @@ def write_run(plan: Plan, session: Session, folder: Path, seconds: float) -> lis
 
 
 def score_run(folder: Path) -> list[Score]:
-    """scores.csv from predictions/ and run.json alone."""
+    """scores.csv and differences.csv from predictions/ and run.json alone."""
     run = read_json(folder / "run.json")
     scores = []
+    drawn: dict[str, dict[tuple[str, str, int], Drawn]] = {}
     for cell in run["cells"]:
         about = run["tasks"][cell["task"]]
         gold, predicted = read_predictions(folder / cell["file"])
         metrics = metrics_of(about["kind"], about["metric"], about["labels"], cell["target"] not in about["unspaced"])
         for number, metric in enumerate(metrics):
-            value, low, high = interval(count(metric, gold, predicted), metric.value, run["bootstrap"])
+            counts = count(metric, gold, predicted)
+            value = float(metric.value(counts.sum(0)))
+            resampled = draws(counts, metric.value, run["bootstrap"])
+            low, high = interval(value, resampled)
+            if number == 0:
+                key = (cell["method"], cell["target"], cell["seed"])
+                drawn.setdefault(cell["task"], {})[key] = Drawn(value, resampled)
             scores.append(
                 Score(
                     model=run["model"]["name"],
@@ -160,6 +168,13 @@ def score_run(folder: Path) -> list[Score]:
                 )  # fmt: skip
             )
     write_scores(folder / "scores.csv", scores)
+    metric_names = {s.task: s.metric for s in scores if s.primary}
+    rows = [
+        row
+        for task, cells in drawn.items()
+        for row in differences(task, metric_names[task], cells, run["source"].split("+"))
+    ]
+    write_differences(folder / "differences.csv", rows)
     return scores
 
 

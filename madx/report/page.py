@@ -6,8 +6,9 @@ from typing import Any
 import jinja2
 
 from madx.report.charts import heat_map
-from madx.report.tables import adapter_rows, latex, markdown, score_table
+from madx.report.tables import adapter_rows, difference_table, latex, markdown, score_table
 from madx.scores.matrix import Matrix
+from madx.scores.paired import BASELINE, read_differences
 from madx.scores.score import Score
 from madx.store import read_json, write_text
 
@@ -33,6 +34,15 @@ the means.</p>
 <tr{% if loop.last %} class="mean"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
+{% if task.differences is not none %}
+<h3>Above {{ baseline }}</h3>
+<p>Difference in percentage points, mean over seeds, with its 95 % interval: paired over seeds and sentences.</p>
+<div class="wide"><table><thead><tr><th>target</th>{% for m in task.differences.columns %}<th>{{ m }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in task.differences.itertuples() %}
+<tr{% if loop.last %} class="mean"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+{% endif %}
 {% endfor %}
 {% if adapters %}
 <h2>Language adapters</h2>
@@ -54,12 +64,19 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
     for sub in ("tables", "plots"):
         (folder / sub).mkdir(exist_ok=True)
     tasks = []
+    paired = read_differences(folder / "differences.csv")
     text = [f"# {run['name']}\n\nZero-shot transfer from {run['source']} on {run['model']['name']}, in percent.\n"]
     for name in run["tasks"]:
         matrix = Matrix(scores, name)
         table, chart = score_table(matrix), heat_map(matrix)
-        tasks.append({"name": name, "metric": matrix.metric, "table": table, "chart": chart})
+        above = difference_table([row for row in paired if row.task == name], matrix)
+        tasks.append({"name": name, "metric": matrix.metric, "table": table, "chart": chart, "differences": above})
         text.append(f"\n## {name} ({matrix.metric})\n\n{markdown(table)}")
+        if above is not None:
+            text.append(
+                f"\nAbove {BASELINE}, percentage points with their 95 % intervals, paired over seeds and sentences:\n\n"
+                f"{markdown(above)}"
+            )
         write_text(folder / "tables" / f"{name}.tex", latex(table))
         write_text(folder / "plots" / f"{name}.svg", chart)
     adapters = adapter_rows(run)
@@ -71,6 +88,7 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
     write_text(folder / "report.md", "".join(text))
     page = PAGE.render(
         name=run["name"], source=run["source"], model=run["model"]["name"], tasks=tasks, adapters=adapters,
+        baseline=BASELINE,
         seeds=", ".join(str(s) for s in sorted({s.seed for s in scores})),
         version=run["versions"]["madx-adapters"], host=f"Python {run['host']['python']} on {run['host']['machine']}",
     )  # fmt: skip

@@ -1,10 +1,12 @@
 """Scores as tables: for the terminal, Markdown and LaTeX. One source for all of them."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
 from madx.scores.matrix import Matrix
+from madx.scores.paired import MEAN, Difference
 
 
 def _cell(value: float, spread: float, half: float) -> str:
@@ -27,6 +29,16 @@ def score_table(matrix: Matrix) -> pd.DataFrame:
     means = matrix.means()
     table.loc["mean of targets"] = [f"{means[m]:.1f}" if not math.isnan(means[m]) else "" for m in matrix.methods]
     return table
+
+
+def difference_table(rows: Sequence[Difference], matrix: Matrix) -> pd.DataFrame | None:
+    """A row per target and one for their mean, a column per method: difference to the baseline and its interval."""
+    if not rows:
+        return None
+    cells = {(row.target, row.method): f"{row.value:+.1f} ({row.ci_low:+.1f} to {row.ci_high:+.1f})" for row in rows}
+    methods = [m for m in matrix.methods if m != rows[0].baseline]
+    names = [*matrix.targets, MEAN]
+    return pd.DataFrame({m: [cells.get((name, m), "") for name in names] for m in methods}, index=names)
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -19,13 +19,14 @@ def resampled_sums(counts_NK: np.ndarray, resamples: int) -> np.ndarray:
     return sums
 
 
-def interval(
-    counts_NK: np.ndarray, value: Callable[[np.ndarray], np.ndarray], resamples: int, level: float = 0.95
-) -> tuple[float, float, float]:
-    """Value, and the percentile interval at `level`; no resamples: the value three times."""
-    point = float(value(counts_NK.sum(0)))
-    if resamples < 1:
-        return point, point, point
-    values = value(resampled_sums(counts_NK, resamples))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return point, float(low), float(high)
+def draws(counts_NK: np.ndarray, value: Callable[[np.ndarray], np.ndarray], resamples: int) -> np.ndarray:
+    """The value in each resample, (resamples,)."""
+    return value(resampled_sums(counts_NK, resamples)) if resamples else np.empty(0)
+
+
+def interval(point: float, draws_R: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The percentile interval at `level`; without resamples the value itself, twice."""
+    if not draws_R.size:
+        return point, point
+    low, high = np.quantile(draws_R, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
