@@ -1,6 +1,7 @@
 """Bootstrap intervals over examples (Efron 1979; Koehn 2004): the same resamples for every method, so they pair."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -9,14 +10,15 @@ SEED = 20200501
 
 def resampled_sums(counts_NK: np.ndarray, resamples: int) -> np.ndarray:
     """(N, K) counts per example to (resamples, K) sums. Depends on N alone in its draws: methods are paired."""
-    n = len(counts_NK)
+    return np.concatenate([weights_RN @ counts_NK for weights_RN in _weights(len(counts_NK), resamples)])
+
+
+@lru_cache(maxsize=2)  # a run's test sets are often of one size, and drawing takes longer than all else
+def _weights(n: int, resamples: int) -> list[np.ndarray]:
+    """How often each of n examples is in each resample, (R, N), in parts; a byte each: no example comes 255 times."""
     rng = np.random.default_rng((SEED, n))
-    sums = np.empty((resamples, counts_NK.shape[1]))
-    for start in range(0, resamples, 100):  # in parts, so that 10,000 examples stay small
-        size = min(100, resamples - start)
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=size)
-        sums[start : start + size] = weights @ counts_NK
-    return sums
+    sizes = [min(100, resamples - start) for start in range(0, resamples, 100)]
+    return [np.minimum(rng.multinomial(n, np.full(n, 1 / n), size=size), 255).astype(np.uint8) for size in sizes]
 
 
 def draws(counts_NK: np.ndarray, value: Callable[[np.ndarray], np.ndarray], resamples: int) -> np.ndarray:
