@@ -5,7 +5,6 @@ python ours.py WORKLOAD STAGE UPDATES [same] [corpus]     same: the peer's batch
 """
 
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -21,16 +20,9 @@ from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter
 from madx.formats.heads import load_head
-from madx.stages.language import CorpusVocabulary, masked_lm_loss
+from madx.stages.language import CorpusVocabulary, masked_lm_loss, parts_of
 from madx.tasks import tagging
-from madx.tasks.examples import Feature, by_length, pad, training_order
-
-
-def part(block: tuple[torch.Tensor, torch.Tensor], start: int, end: int) -> Masked:
-    """Rows of a batch of blocks, as stage one masks them."""
-    ids, labels = block[0][start:end], block[1][start:end]
-    return Masked(ids, labels != -100, labels[labels != -100])
-
+from madx.tasks.examples import Feature, padded_parts, training_order
 
 folder, stage, updates, same = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), "same" in sys.argv
 torch.set_num_threads(2)
@@ -48,7 +40,8 @@ if stage == "language":
     blocks = np.load(folder / "blocks.npz")
     work = []
     for ids, labels in zip(blocks["ids"][:updates], blocks["labels"][:updates], strict=True):
-        work.append((torch.from_numpy(ids), torch.from_numpy(labels)))
+        chosen = torch.from_numpy(labels != -100)
+        work.append(Masked(torch.from_numpy(ids), chosen, torch.from_numpy(labels)[chosen]))
 else:
     encoder.adapters.get("lang").requires_grad_(False)
     load_adapter(folder / "task", encoder)
@@ -66,8 +59,7 @@ if stage == "evaluation":
     head.eval()
     began = time.perf_counter()
     with torch.no_grad():
-        for chosen_rows in by_length(features, encoder.micro_tokens):
-            batch = pad([features[i] for i in chosen_rows], 1, device, False)
+        for _, batch in padded_parts(features, encoder.micro_tokens, 1, device, False):
             tagging.decode(head, encoder.hidden(batch.ids_BT, batch.mask_BT, read=tagging.read_positions(batch)), batch)
             tokens += batch.tokens
 else:
@@ -86,19 +78,14 @@ else:
             began = time.perf_counter()
         total, count = 0.0, 0
         if stage == "language":
-            rows = max(1, encoder.micro_tokens // workload.BLOCK)
-            rows = math.ceil(workload.BLOCKS / math.ceil(workload.BLOCKS / rows))
-            micros = [part(work[step], i, i + rows) for i in range(0, workload.BLOCKS, rows)]
-            targets = sum(len(masked.targets_M) for masked in micros)
-            for masked in micros:
-                loss = masked_lm_loss(encoder, masked, vocabulary) / targets
+            for micro in parts_of(work[step], encoder.micro_tokens):
+                loss = masked_lm_loss(encoder, micro.inputs, vocabulary) / len(work[step].targets_M)
                 loss.backward()
-                total, count = total + loss.item(), count + masked.ids_BT.numel()
+                total, count = total + loss.item(), count + micro.tokens
         else:
             chosen_features = [features[i] for i in order[step]]
             targets = sum(map(tagging.targets, chosen_features))
-            for rows_of_micro in by_length(chosen_features, encoder.micro_tokens):
-                batch = pad([chosen_features[i] for i in rows_of_micro], 1, device, False)
+            for _, batch in padded_parts(chosen_features, encoder.micro_tokens, 1, device, False):
                 states = encoder.hidden(batch.ids_BT, batch.mask_BT, read=tagging.read_positions(batch))
                 loss = tagging.summed_loss(head, states, batch) / targets
                 loss.backward()

@@ -111,14 +111,14 @@ def _run_recipe(
     recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path, results: Path, device: str,
     dry_run: bool = False, as_json: bool = False, quiet: bool = False,
 ) -> None:  # fmt: skip
-    from madx.pipeline.plan import Planner, check_labels
+    from madx.pipeline.plan import Planner, check_inputs
 
     plan = Planner(recipe, catalogue, data, beside).plan()
     session = _session(results, data, device, recipe.trackers)
     if dry_run:
         _print_plan(plan, session, as_json)
         return
-    check_labels(plan, session.store.is_done)
+    check_inputs(plan, session.store.is_done)
     began = time.perf_counter()
     _execute(plan, session, quiet)
     from madx.pipeline.run import write_run
@@ -236,10 +236,11 @@ def _print_plan(plan: Plan, session: Session, as_json: bool) -> None:
 def _print_scores(folder: Path, as_json: bool) -> None:
     from madx.report.tables import adapter_rows, score_table
     from madx.scores.matrix import Matrix
-    from madx.scores.score import read_scores
+    from madx.scores.rows import read_rows
+    from madx.scores.score import Score
     from madx.store import read_json
 
-    scores = read_scores(folder / "scores.csv")
+    scores = read_rows(folder / "scores.csv", Score)
     if as_json:
         print(json.dumps([s.model_dump() for s in scores], indent=2))
         return

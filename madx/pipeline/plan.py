@@ -58,18 +58,18 @@ def text_sources(language: Language, data: Path | None, own: tuple[str, ...], be
     """Where a language's text is: a recipe's own files; else the catalogue's files; else its first Hub corpus."""
     if own:
         return [TextSource(file=str(own_file(name, data, beside))) for name in own]
-    files = []
+    files = [source for source, _ in files_there(language, data)]
+    return files or [source for source in language.text if source.hub][:1]
+
+
+def files_there(language: Language, data: Path | None) -> list[tuple[TextSource, Path]]:
+    """The catalogue's text of a language that is on this machine."""
+    found = []
     for source in language.text:
         if source.file is not None:
-            try:
-                find_file(source.file, data)
-            except InputError:
-                continue
-            files.append(source)
-    if files:
-        return files
-    hub = [source for source in language.text if source.hub]
-    return hub[:1]
+            with suppress(InputError):
+                found.append((source, find_file(source.file, data)))
+    return found
 
 
 class Planner:
@@ -147,10 +147,9 @@ class Planner:
     def _parallel_files(self, code: str) -> dict[str, tuple[TextSource, Path]]:
         """A language's parallel text that is there, by source; the first file of each."""
         found: dict[str, tuple[TextSource, Path]] = {}
-        for about in self.language(code).text:
-            if about.parallel and about.file and about.name not in found:
-                with suppress(InputError):
-                    found[about.name] = (about, find_file(about.file, self.data))
+        for about, path in files_there(self.language(code), self.data):
+            if about.parallel:
+                found.setdefault(about.name, (about, path))
         return found
 
     def alignment(self, code: str) -> Alignment:
@@ -161,7 +160,6 @@ class Planner:
                 f"madx-aligned: '{code}' has no parallel text with '{source}'; give it some ([parallel] {code} = "
                 f'["SOURCE_FILE", "FILE"]) or leave it out ([limit.madx-aligned] targets = [...])'
             )
-        parallel.pairs()  # what is wrong with it is said before any training
         return Alignment(
             parallel=parallel,
             toward=self.language_stage(source),
@@ -301,8 +299,11 @@ class Planner:
         return cells
 
 
-def check_labels(plan: Plan, is_done: Callable[[str], bool]) -> None:
-    """Read every labelled file that is still needed once, before any training. Raises InputError with file:line."""
+def check_inputs(plan: Plan, is_done: Callable[[str], bool]) -> None:
+    """Read every labelled and parallel file that is still needed, before any training. Raises InputError."""
+    for name, step in plan.steps:
+        if isinstance(step, LanguageStage) and step.alignment and not is_done(name):
+            step.alignment.parallel.pairs()
     seen: set[str] = set()
     for cell in plan.cells:
         if is_done(step_name(cell.evaluation)):

@@ -11,8 +11,9 @@ from madx.config import RunError
 from madx.device import peak_memory
 from madx.pipeline.plan import Plan
 from madx.scores.bootstrap import draws, interval
-from madx.scores.paired import Drawn, differences, write_differences
-from madx.scores.score import Score, write_scores
+from madx.scores.paired import Difference, Drawn, differences
+from madx.scores.rows import write_rows
+from madx.scores.score import Score
 from madx.stages.evaluate import PREDICTIONS, read_predictions
 from madx.stages.scoring import count
 from madx.stages.session import Session, Step, step_name
@@ -136,7 +137,7 @@ def score_run(folder: Path) -> list[Score]:
     """scores.csv and differences.csv from predictions/ and run.json alone."""
     run = read_json(folder / "run.json")
     scores = []
-    drawn: dict[str, dict[tuple[str, str, int], Drawn]] = {}
+    drawn: dict[tuple[str, str], dict[tuple[str, str, int], Drawn]] = {}
     for cell in run["cells"]:
         about = run["tasks"][cell["task"]]
         gold, predicted = read_predictions(folder / cell["file"])
@@ -148,7 +149,7 @@ def score_run(folder: Path) -> list[Score]:
             low, high = interval(value, resampled)
             if number == 0:
                 key = (cell["method"], cell["target"], cell["seed"])
-                drawn.setdefault(cell["task"], {})[key] = Drawn(value, resampled)
+                drawn.setdefault((cell["task"], metric.name), {})[key] = Drawn(value, resampled)
             scores.append(
                 Score(
                     model=run["model"]["name"],
@@ -167,14 +168,10 @@ def score_run(folder: Path) -> list[Score]:
                     primary=number == 0,
                 )  # fmt: skip
             )
-    write_scores(folder / "scores.csv", scores)
-    metric_names = {s.task: s.metric for s in scores if s.primary}
-    rows = [
-        row
-        for task, cells in drawn.items()
-        for row in differences(task, metric_names[task], cells, run["source"].split("+"))
-    ]
-    write_differences(folder / "differences.csv", rows)
+    write_rows(folder / "scores.csv", Score, scores)
+    sources = run["source"].split("+")
+    rows = [row for (task, name), cells in drawn.items() for row in differences(task, name, cells, sources)]
+    write_rows(folder / "differences.csv", Difference, rows)
     return scores
 
 
@@ -183,10 +180,10 @@ def _upstream(step: Any) -> list[str]:
     names: dict[str, None] = {}
 
     def visit(value: Any) -> None:
-        for part in (getattr(value, "text", None), getattr(value, "start", None), getattr(value, "task", None)):
-            if hasattr(part, "stage"):
-                visit(part)
-        for part in (*getattr(value, "below", ()), getattr(value, "language", None)):
+        toward = getattr(getattr(value, "alignment", None), "toward", None)
+        below = (*getattr(value, "below", ()), toward)
+        parts = [getattr(value, name, None) for name in ("text", "start", "task")]
+        for part in (*parts, *below, getattr(value, "language", None)):
             if hasattr(part, "stage"):
                 visit(part)
         names[step_name(value)] = None
@@ -213,6 +210,10 @@ def _inputs(plan: Plan) -> dict[str, list[str]]:
         corpus = getattr(step, "corpus", None)
         if corpus is not None:
             inputs[f"text/{corpus.language}"] = list(corpus.digests)
+        alignment = getattr(step, "alignment", None)
+        if alignment is not None:
+            parallel = alignment.parallel
+            inputs[f"parallel/{parallel.source}-{parallel.target}"] = list(parallel.digests)
     for cell in plan.cells:
         stage = cell.evaluation.task
         for data in (*stage.train, *stage.dev, cell.evaluation.test):

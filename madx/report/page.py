@@ -8,7 +8,8 @@ import jinja2
 from madx.report.charts import heat_map
 from madx.report.tables import adapter_rows, difference_table, latex, markdown, score_table
 from madx.scores.matrix import Matrix
-from madx.scores.paired import BASELINE, read_differences
+from madx.scores.paired import BASELINE, Difference
+from madx.scores.rows import read_rows
 from madx.scores.score import Score
 from madx.store import read_json, write_text
 
@@ -26,22 +27,21 @@ tbody tr:nth-child(even) { background: #f4f4f4 } tbody tr:last-child.mean { bord
 <p>Zero-shot transfer from <b>{{ source }}</b> on <b>{{ model }}</b>. Scores in percent: mean over seeds {{ seeds }}
 ± standard deviation over seeds (with one seed: half the 95 % bootstrap interval). The source language is not part of
 the means.</p>
+{% macro grid(table) %}
+<div class="wide"><table><thead><tr><th>target</th>{% for m in table.columns %}<th>{{ m }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in table.itertuples() %}
+<tr{% if loop.last %} class="mean"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+{% endmacro %}
 {% for task in tasks %}
 <h2>{{ task.name }} <small>({{ task.metric }})</small></h2>
 <div class="wide">{{ task.chart | safe }}</div>
-<div class="wide"><table><thead><tr><th>target</th>{% for m in task.table.columns %}<th>{{ m }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in task.table.itertuples() %}
-<tr{% if loop.last %} class="mean"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
+{{ grid(task.table) }}
 {% if task.differences is not none %}
 <h3>Above {{ baseline }}</h3>
 <p>Difference in percentage points, mean over seeds, with its 95 % interval: paired over seeds and sentences.</p>
-<div class="wide"><table><thead><tr><th>target</th>{% for m in task.differences.columns %}<th>{{ m }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in task.differences.itertuples() %}
-<tr{% if loop.last %} class="mean"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
+{{ grid(task.differences) }}
 {% endif %}
 {% endfor %}
 {% if adapters %}
@@ -64,7 +64,7 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
     for sub in ("tables", "plots"):
         (folder / sub).mkdir(exist_ok=True)
     tasks = []
-    paired = read_differences(folder / "differences.csv")
+    paired = read_rows(folder / "differences.csv", Difference)
     text = [f"# {run['name']}\n\nZero-shot transfer from {run['source']} on {run['model']['name']}, in percent.\n"]
     for name in run["tasks"]:
         matrix = Matrix(scores, name)

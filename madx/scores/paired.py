@@ -4,10 +4,7 @@ Both methods meet the same resamples of the same sentences and of the same seeds
 what is hard about a sentence, or lucky about a seed, falls out of the difference.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +12,6 @@ from numpy.typing import NDArray
 
 from madx.config import Frozen
 from madx.scores.bootstrap import SEED, interval
-from madx.store import write_text
 
 BASELINE = "task-only"
 MEAN = "mean of targets"
@@ -83,20 +79,3 @@ def differences(
 def _row(about: dict[str, Any], target: str, point: float, draws_R: Draws) -> Difference:
     low, high = interval(point, draws_R)
     return Difference(**about, target=target, value=point, ci_low=low, ci_high=high)
-
-
-def read_differences(path: Path) -> list[Difference]:
-    """None where a run was scored before there were differences."""
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return [Difference.model_validate(row) for row in csv.DictReader(file)]
-
-
-def write_differences(path: Path, rows: Sequence[Difference]) -> None:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(Difference.model_fields), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(row.model_dump())
-    write_text(path, buffer.getvalue())

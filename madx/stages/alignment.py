@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from madx.corpora.word_links import word_links, words_of
 from madx.encoders.encoder import Encoder
@@ -72,8 +73,7 @@ class SentencePairs:
             )  # fmt: skip
 
     def _pad(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        longest = max(map(len, sequences))
-        return torch.tensor([[*ids, *[self.pad_id] * (longest - len(ids))] for ids in sequences])
+        return pad_sequence([torch.tensor(ids) for ids in sequences], batch_first=True, padding_value=self.pad_id)
 
 
 def alignment_loss(encoder: Encoder, source_adapter: str, target_adapter: str, batch: PairBatch) -> Tensor:

@@ -121,19 +121,7 @@ class LanguageStage(Frozen):
         rows = max(1, self.batch_tokens // self.text.corpus.block_size)
         ids = torch.from_numpy(blocks.batch(step, rows, self.seed))
         masked = masked_for(encoder, ids, seed_of("mask", self.seed, step))
-        at_once = max(1, encoder.micro_tokens // ids.shape[1])
-        at_once = math.ceil(rows / math.ceil(rows / at_once))  # parts of one size
-        per_row = masked.chosen_BT.sum(1).tolist()
-        micros, start = [], 0
-        for row in range(0, rows, at_once):
-            targets = sum(per_row[row : row + at_once])
-            part = Masked(
-                masked.ids_BT[row : row + at_once],
-                masked.chosen_BT[row : row + at_once],
-                masked.targets_M[start : start + targets],
-            )
-            micros.append(Micro(part, targets, part.ids_BT.numel()))
-            start += targets
+        micros = parts_of(masked, encoder.micro_tokens)
         if pairs is not None and self.alignment is not None:
             scale = self.alignment.weight * len(masked.targets_M)  # `fit` divides by the number of targets
             for part_of_pairs in pairs.batch(step, self.alignment.pairs, self.seed, scale, encoder.device):
@@ -230,6 +218,24 @@ def masked_for(encoder: Encoder, ids_BT: Tensor, seed: int) -> Masked:
     if mask_id is None:
         raise InputError(f"model '{encoder.ref.name}': its tokenizer has no mask token")
     return mask_tokens(ids_BT, special=special, mask_id=mask_id, vocabulary=len(tokenizer), seed=seed)
+
+
+def parts_of(masked: Masked, tokens: int) -> list[Micro]:
+    """Blocks in parts of one size, of at most `tokens` each."""
+    rows, length = masked.ids_BT.shape
+    at_once = math.ceil(rows / math.ceil(rows / max(1, tokens // length)))
+    per_row = masked.chosen_BT.sum(1).tolist()
+    micros, start = [], 0
+    for row in range(0, rows, at_once):
+        targets = sum(per_row[row : row + at_once])
+        part = Masked(
+            masked.ids_BT[row : row + at_once],
+            masked.chosen_BT[row : row + at_once],
+            masked.targets_M[start : start + targets],
+        )
+        micros.append(Micro(part, targets, part.ids_BT.numel()))
+        start += targets
+    return micros
 
 
 class CorpusVocabulary(NamedTuple):

@@ -25,7 +25,7 @@ from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
 from madx.stages.scoring import decode_all, score_examples
 from madx.stages.session import Session
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Feature, Tokens, by_length, pad, training_order
+from madx.tasks.examples import Feature, Tokens, padded_parts, training_order
 from madx.tasks.heads import Head
 from madx.training.fit import Micro, Schedule, fit
 
@@ -77,9 +77,8 @@ class TaskStage(Frozen):
                 if isinstance(self.method, TaskAdapter):
                     over = names[step % len(names)] if self.cycle else (language if language in names else None)
                     self.method.retarget(encoder, self.subject, over)
-                parts = by_length(chosen, encoder.micro_tokens)
-                padded = [pad([chosen[i] for i in rows], pad_id, encoder.device, encoder.has_types) for rows in parts]
-                return [Micro(part, sum(map(kind.targets, part.features)), part.tokens) for part in padded]
+                parts = padded_parts(chosen, encoder.micro_tokens, pad_id, encoder.device, encoder.has_types)
+                return [Micro(part, sum(map(kind.targets, part.features)), part.tokens) for _, part in parts]
 
             def evaluate() -> dict[str, float]:
                 encoder.model.eval()

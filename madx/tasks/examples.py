@@ -157,6 +157,14 @@ def by_length(features: Sequence[Feature], tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
+def padded_parts(
+    features: Sequence[Feature], tokens: int, pad_id: int, device: torch.device, with_types: bool
+) -> Iterator[tuple[list[int], Batch]]:
+    """`by_length`, padded: which features, and their batch."""
+    for rows in by_length(features, tokens):
+        yield rows, pad([features[i] for i in rows], pad_id, device, with_types)
+
+
 class Tokens:
     """Encodes texts, and joins sequences as the encoder's tokenizer wants them. Words are encoded once each."""
 

@@ -8,7 +8,8 @@ import pytest
 from madx.config import InputError
 from madx.scores.bootstrap import draws, interval, resampled_sums
 from madx.scores.matrix import Matrix
-from madx.scores.score import Score, read_scores, write_scores
+from madx.scores.rows import read_rows, write_rows
+from madx.scores.score import Score
 
 
 def accuracy(sums: np.ndarray) -> np.ndarray:
@@ -59,9 +60,9 @@ def test_a_method_with_fewer_targets_has_no_mean() -> None:
 
 def test_scores_survive_the_file(tmp_path: Path) -> None:
     scores = [score("madx", "swe", 100 / 3, seed) for seed in (1, 2)]
-    write_scores(tmp_path / "scores.csv", scores)
-    assert read_scores(tmp_path / "scores.csv") == scores
+    write_rows(tmp_path / "scores.csv", Score, scores)
+    assert read_rows(tmp_path / "scores.csv", Score) == scores
     text = (tmp_path / "scores.csv").read_text().replace("33.3", "x33.3", 1)
     (tmp_path / "scores.csv").write_text(text)
     with pytest.raises(InputError, match=r"scores\.csv:2"):
-        read_scores(tmp_path / "scores.csv")
+        read_rows(tmp_path / "scores.csv", Score)

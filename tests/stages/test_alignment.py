@@ -105,3 +105,9 @@ def test_a_recipe_with_parallel_text(project: Path) -> None:
     assert [a["toward"] for a in aligned] == ["eng"]
     report = (project / "results" / "tiny" / "report.md").read_text()
     assert "swe, aligned with eng" in report
+    inputs = json.loads((project / "results" / "tiny" / "run.json").read_text())["inputs"]
+    assert len(inputs["parallel/eng-swe"]) == 2
+    run("--set", 'methods=["madx-aligned"]', "--dry-run", "--set", 'parallel={swe=["a.txt", "b.txt"]}')
+    (project / "b.txt").write_text("ett\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"b\.txt: ends before line 2"):
+        run(*short, "--set", 'parallel={swe=["a.txt", "b.txt"]}')
