@@ -31,7 +31,7 @@ def embeddings(base: Any) -> nn.Module:
 
 
 def last_layer(base: Any) -> LastLayer:
-    return LastLayer(base.encoder.layer[-1].attention.output)
+    return LastLayer(base.encoder.layer[-1].attention.output, at="input")
 
 
 def lm_head(model: Any) -> LmHead:

@@ -30,7 +30,7 @@ def embeddings(base: Any) -> nn.Module:
 
 
 def last_layer(base: Any) -> LastLayer:
-    return LastLayer(base.transformer.layer[-1].sa_layer_norm)
+    return LastLayer(base.transformer.layer[-1].sa_layer_norm, at="output")
 
 
 def lm_head(model: Any) -> LmHead:

@@ -18,7 +18,7 @@ from madx.adapters.bank import AdapterBank
 from madx.adapters.setup import Parallel
 from madx.config import InputError, first_line
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
-from madx.encoders.lm_head import Decoder
+from madx.encoders.lm_head import Decoder, summed_cross_entropy
 from madx.encoders.reference import EncoderRef
 from madx.encoders.sites import Positions
 
@@ -37,7 +37,7 @@ def family_of(model_type: str, name: str) -> ModuleType:
 
 
 class Encoder:
-    """`hidden` and `masked_lm_logits` run the encoder with the active adapters."""
+    """`hidden`, `masked_lm_logits` and `masked_lm_loss` run the encoder with the active adapters."""
 
     def __init__(self, model: nn.Module, ref: EncoderRef, device: torch.device, lm_head_is_trained: bool = True):
         config: Any = model.config
@@ -110,7 +110,7 @@ class Encoder:
             kept, self.last_layer.read = self.last_layer.read, None
         if read is None:
             return states
-        return states[0] if kept is not None and not self.last_layer.around else states[read]
+        return states[0] if kept is not None and self.last_layer.at != "around" else states[read]
 
     @contextmanager
     def training(self, *parameters: nn.Parameter) -> Iterator[None]:
@@ -137,10 +137,14 @@ class Encoder:
         self.adapters.skip_layers = frozenset()
         self.model.eval()
 
-    def masked_lm_logits(self, states_MD: Tensor, decoder: Decoder | None = None) -> Tensor:
-        """Logits over the vocabulary (or `decoder`'s rows of it) at the given positions only, (M, D) to (M, V)."""
-        logits_MV: Tensor = self.lm_head(states_MD, self.adapters.unembed, decoder)
-        return logits_MV
+    def masked_lm_logits(self, states_MD: Tensor) -> Tensor:
+        """Logits over the vocabulary at the given positions only, (M, D) to (M, V)."""
+        return nn.functional.linear(self.lm_head.states(states_MD, self.adapters.unembed), *self.lm_head.decoder)
+
+    def masked_lm_loss(self, states_MD: Tensor, targets_M: Tensor, decoder: Decoder | None = None) -> Tensor:
+        """Summed cross-entropy at the given positions, over the vocabulary or `decoder`'s rows of it."""
+        states_MD = self.lm_head.states(states_MD, self.adapters.unembed)
+        return summed_cross_entropy(states_MD, decoder or self.lm_head.decoder, targets_M)
 
 
 def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:

@@ -1,9 +1,16 @@
-"""The masked-LM head in two parts, so that an invertible adapter's inverse can stand between them."""
+"""The masked-LM head in two parts, so that an invertible adapter's inverse can stand between them, and its loss.
+
+M masked positions, V vocabulary, D width, R rows of the decoder.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+CHUNK = 4096  # rows of the decoder at once: they and their logits stay in the processor's cache
 
 
 class Decoder(NamedTuple):
@@ -21,17 +28,15 @@ class LmHead:
     ) -> None:
         self.transform, self.weight, self.bias = transform, weight, bias
 
-    def __call__(
-        self, states_MD: Tensor, unembed: Callable[[Tensor], Tensor], decoder: Decoder | None = None
-    ) -> Tensor:
-        """(M, D) hidden states to (M, V) logits, or to those of `decoder`'s rows.
+    @property
+    def decoder(self) -> Decoder:
+        return Decoder(self.weight, self.bias)
 
-        `unembed` is the inverse of the active invertible adapter.
-        """
+    def states(self, states_MD: Tensor, unembed: Callable[[Tensor], Tensor]) -> Tensor:
+        """What the decoder reads. `unembed` is the inverse of the active invertible adapter."""
         for part in self.transform:
             states_MD = part(states_MD)
-        weight, bias = decoder or (self.weight, self.bias)
-        return nn.functional.linear(unembed(states_MD), weight, bias)
+        return unembed(states_MD)
 
     def rows(self, ids_R: Tensor) -> Decoder:
         """The decoder of these tokens alone, as it is now."""
@@ -42,3 +47,61 @@ class LmHead:
         for part in self.transform:
             if isinstance(part, nn.Module):
                 yield from part.parameters()
+
+
+def summed_cross_entropy(states_MD: Tensor, decoder: Decoder, targets_M: Tensor) -> Tensor:
+    """Cross-entropy of the decoder's softmax, summed over the positions; the (M, R) logits are never all there.
+
+    A decoder that is itself trained needs a gradient of its own, and takes the plain way.
+    """
+    if decoder.weight_RD.requires_grad:
+        logits_MR = F.linear(states_MD, *decoder)
+        return F.cross_entropy(logits_MR.float(), targets_M, reduction="sum")
+    loss: Tensor = _FrozenDecoderLoss.apply(states_MD, *decoder, targets_M)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _FrozenDecoderLoss(torch.autograd.Function):
+    """loss = sum log Z - w_y x - b_y, and d loss / d x = E_p[w] - w_y, both in one pass over the decoder.
+
+    E_p[w] = softmax(x W^T + b) W is attention with x as query and W as keys and values, so it is summed up as Rabe and
+    Staats 2021 (arXiv 2112.05682) sum attention: chunk by chunk, with the greatest logit so far taken off.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states_MD: Tensor, weight_RD: Tensor, bias_R: Tensor | None, targets_M: Tensor) -> Tensor:
+        kind = states_MD.device.type
+        compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states_MD.dtype
+        with torch.autocast(kind, enabled=False):
+            x_MD = states_MD.to(compute)
+            top_M = torch.full_like(targets_M, -torch.inf, dtype=torch.float32)
+            total_M = torch.zeros_like(top_M)
+            wanted = ctx.needs_input_grad[0]
+            mean_MD = torch.zeros_like(states_MD, dtype=torch.float32)
+            for start in range(0, len(weight_RD), CHUNK):
+                w_CD = weight_RD[start : start + CHUNK].to(compute)
+                logits_MC = F.linear(x_MD, w_CD).float()
+                if bias_R is not None:
+                    logits_MC += bias_R[start : start + CHUNK]
+                before_M, top_M = top_M, torch.maximum(top_M, logits_MC.amax(1))
+                shrink_M = (before_M - top_M).exp()
+                p_MC = logits_MC.sub_(top_M[:, None]).exp_()
+                total_M = total_M * shrink_M + p_MC.sum(1)
+                if wanted:
+                    mean_MD.mul_(shrink_M[:, None])
+                    if compute == torch.float32:
+                        mean_MD.addmm_(p_MC, w_CD)
+                    else:
+                        mean_MD += (p_MC.to(compute) @ w_CD).float()
+            own_MD = weight_RD[targets_M].float()
+            logit_M = (states_MD.float() * own_MD).sum(1)
+            if bias_R is not None:
+                logit_M += bias_R[targets_M]
+            if wanted:
+                ctx.save_for_backward((mean_MD / total_M[:, None] - own_MD).to(states_MD.dtype))
+            return (top_M + total_M.log() - logit_M).sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        (mean_MD,) = ctx.saved_tensors
+        return mean_MD * gradient, None, None, None

@@ -25,7 +25,7 @@ def embeddings(base: Any) -> nn.Module:
 
 
 def last_layer(base: Any) -> LastLayer:
-    return LastLayer(base.layers[-1].mlp, around=True)
+    return LastLayer(base.layers[-1].mlp, at="around")
 
 
 def lm_head(model: Any) -> LmHead:

@@ -5,7 +5,7 @@ Pre-norm (ModernBERT, EuroBERT):                         stream += x0,  x0 repla
 With no adapter active at a site the hooks return nothing and the model is bitwise the base.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -110,34 +110,35 @@ Site = PostNorm | PreNorm
 class LastLayer:
     """From `start` on, the last layer computes only the positions that are read.
 
-    Exact: after its attention a layer works on every position alone. Post-norm: all that comes after `start` sees
-    (1, M, D) instead of (B, T, D). Pre-norm (`around`): the residual is added outside of `start`, so that its output
-    goes back to its places, and the others hold nothing that is meant to be read.
+    Exact: after its attention scores a layer works on every position alone. Post-norm: all that comes after the `input`
+    (or `output`) of `start` sees (1, M, D) instead of (B, T, D). Pre-norm (`around`): the residual is added outside of
+    `start`, so that its output goes back to its places, and the others hold nothing that is meant to be read.
     """
 
-    def __init__(self, start: nn.Module, *, around: bool = False) -> None:
-        self.start, self.around = start, around
+    def __init__(self, start: nn.Module, at: Literal["input", "output", "around"]) -> None:
+        self.start, self.at = start, at
         self.read: Positions | None = None
 
     def attach(self) -> None:
         shape: dict[str, torch.Size] = {}
 
-        def keep(_: nn.Module, args: Any, output: Tensor) -> Tensor | None:
-            return None if self.read is None else output[self.read][None]
-
         def keep_input(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
             if self.read is None:
                 return None
             shape["BTD"] = args[0].shape
-            return (args[0][self.read][None], *args[1:])
+            return tuple(arg[self.read][None] for arg in args)
+
+        def keep_output(_: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+            return None if self.read is None else output[self.read][None]
 
         def put_back(_: nn.Module, args: Any, output: Tensor) -> Tensor | None:
             if self.read is None:
                 return None
             return output.new_zeros(shape["BTD"]).index_put(self.read, output[0])
 
-        if self.around:
-            self.start.register_forward_pre_hook(keep_input, prepend=True)  # before the sites' hooks
+        if self.at == "output":
+            self.start.register_forward_hook(keep_output)
+            return
+        self.start.register_forward_pre_hook(keep_input, prepend=True)  # before the sites' hooks
+        if self.at == "around":
             self.start.register_forward_hook(put_back)
-        else:
-            self.start.register_forward_hook(keep)

@@ -262,11 +262,8 @@ def masked_lm_loss(encoder: Encoder, masked: Masked, vocabulary: CorpusVocabular
     states_MD = encoder.hidden(masked.ids_BT.to(device), read=(rows_M, columns_M))
     targets_M = masked.targets_M.to(device)
     if vocabulary is None:
-        logits_MV = encoder.masked_lm_logits(states_MD)
-    else:
-        logits_MV = encoder.masked_lm_logits(states_MD, vocabulary.decoder)
-        targets_M = vocabulary.place_V[targets_M]
-    return nn.functional.cross_entropy(logits_MV.float(), targets_M, reduction="sum")
+        return encoder.masked_lm_loss(states_MD, targets_M)
+    return encoder.masked_lm_loss(states_MD, vocabulary.place_V[targets_M], vocabulary.decoder)
 
 
 @torch.no_grad()
