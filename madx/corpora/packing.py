@@ -3,6 +3,7 @@
 A block is  <cls> tokens <sep> tokens ... <sep>;  documents are separated by <sep> and run on over block borders.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,21 @@ class Packer:
 
 
 class Blocks:
-    """Blocks of a packed file, (n, length), read where they lie."""
+    """Blocks of a packed file, (n, length), read where they lie; memory stays the same however many there are."""
 
     def __init__(self, path: Path, length: int) -> None:
-        size = path.stat().st_size // (4 * length)
-        shape = (size, length)
-        self.array = np.memmap(path, dtype=np.int32, mode="r", shape=shape) if size else np.zeros(shape, np.int32)
+        self.length = length
+        self._file = open(path, "rb")
+        self._size = path.stat().st_size // (4 * length)
 
     def __len__(self) -> int:
-        return len(self.array)
+        return self._size
+
+    def _rows(self, first: int, count: int) -> np.ndarray:
+        # not a memory map: its pages would count as the process's own, until all of the file is there
+        size = 4 * self.length
+        data = os.pread(self._file.fileno(), count * size, first * size)
+        return np.frombuffer(data, dtype=np.int32).reshape(count, self.length).astype(np.int64)
 
     def batch(self, number: int, size: int, seed: int) -> np.ndarray:
         """Batch `number` of an endless shuffled stream: every block once an epoch; a function of its arguments."""
@@ -65,7 +72,7 @@ class Blocks:
             part = order[offset : offset + size - len(chosen)]
             chosen.extend(part.tolist())
             position += len(part)
-        return np.asarray(self.array[chosen], dtype=np.int64)
+        return np.concatenate([self._rows(row, 1) for row in chosen])
 
     def _order(self, epoch: int, seed: int) -> np.ndarray:
         if getattr(self, "_cached", None) != (epoch, seed):
@@ -75,4 +82,4 @@ class Blocks:
 
     def in_order(self, size: int) -> Iterator[np.ndarray]:
         for start in range(0, len(self), size):
-            yield np.asarray(self.array[start : start + size], dtype=np.int64)
+            yield self._rows(start, min(size, len(self) - start))

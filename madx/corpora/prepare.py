@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from madx.catalog.language import TextSource
@@ -14,6 +15,7 @@ from madx.corpora.documents import documents
 from madx.corpora.packing import Packer, begin_and_end
 from madx.store import fsync_file
 
+VOCABULARY = "tokens.npy"  # the ids that the text to train on has
 HELD_OUT_SHARE = 0.05
 HELD_OUT_TOKENS = 100_000  # enough for a loss to two decimals; the rest is trained on
 FEWEST_TOKENS = 2_000
@@ -23,7 +25,7 @@ UNKNOWN_REFUSED, UNKNOWN_WARNED, SUBWORDS_WARNED = 0.2, 0.01, 5.0
 class Corpus(Frozen):
     """The packed text of a language: a step. `digests` stand for the content of the sources, in their order."""
 
-    version: int = 1
+    version: int = 2
     language: str
     has_spaces: bool
     sources: tuple[TextSource, ...]
@@ -48,13 +50,14 @@ class Corpus(Frozen):
         data: Path | None,
         watch: Callable[[int, int], None] = lambda done, total: None,
     ) -> dict[str, Any]:
-        """Write train.bin and held_out.bin; returns the counts. Raises InputError for text that can't be trained on."""
+        """Write train.bin, held_out.bin, tokens.npy; the counts. Raises InputError for text that can't be used."""
         cls, sep = begin_and_end(tokenizer)
         cleaner = Cleaner()
         lengths = {"train": self.block_size, "held_out": self.held_out_size}
         packers = {part: Packer(folder / f"{part}.bin", length, cls, sep) for part, length in lengths.items()}
         tokens = {"train": 0, "held_out": 0}
         words = unknown = 0
+        occurring = {cls, sep}
         clean = self._clean(cleaner, data)
         while batch := list(islice(clean, 1000)):
             for text, ids in zip(
@@ -63,6 +66,8 @@ class Corpus(Frozen):
                 aside = tokens["held_out"] < HELD_OUT_TOKENS and is_held_out(text, HELD_OUT_SHARE)
                 part = "held_out" if aside else "train"
                 packers[part].add(ids)
+                if part == "train":
+                    occurring.update(ids)
                 tokens[part] += len(ids)
                 words += len(text.split())
                 unknown += ids.count(tokenizer.unk_token_id)
@@ -72,6 +77,8 @@ class Corpus(Frozen):
         for part, packer in packers.items():
             packer.close()
             fsync_file(folder / f"{part}.bin")
+        np.save(folder / VOCABULARY, np.array(sorted(occurring), dtype=np.int32))
+        fsync_file(folder / VOCABULARY)
         total = sum(tokens.values())
         report = {
             "documents": cleaner.kept,

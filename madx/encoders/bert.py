@@ -13,6 +13,7 @@ MODEL_TYPES = {
     "roberta": "RobertaAdapterModel",
     "xlm-roberta": "XLMRobertaAdapterModel",
 }
+LAYERS = "encoder.layer"
 SITE_NAMES = {"attention": "encoder.layer.{}.attention.output", "ffn": "encoder.layer.{}.output"}
 
 

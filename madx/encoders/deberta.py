@@ -6,7 +6,7 @@ from madx.encoders import bert
 from madx.encoders.lm_head import LmHead
 
 MODEL_TYPES = {"deberta-v2": "DebertaV2AdapterModel"}
-SITE_NAMES = bert.SITE_NAMES
+LAYERS, SITE_NAMES = bert.LAYERS, bert.SITE_NAMES
 sites, embeddings, last_layer = bert.sites, bert.embeddings, bert.last_layer
 
 

@@ -9,6 +9,7 @@ from madx.encoders.lm_head import LmHead
 from madx.encoders.sites import LastLayer, PostNorm, Site
 
 MODEL_TYPES = {"distilbert": "DistilBertAdapterModel"}
+LAYERS = "transformer.layer"
 SITE_NAMES = {"attention": "transformer.layer.{}.attention_adapters", "ffn": "transformer.layer.{}.output_adapters"}
 
 

@@ -19,6 +19,7 @@ from madx.adapters.setup import Parallel
 from madx.config import InputError, first_line
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
 from madx.encoders.lm_head import Decoder, summed_cross_entropy
+from madx.encoders.lower import Layers, Lower
 from madx.encoders.reference import EncoderRef
 from madx.encoders.sites import Positions
 
@@ -63,6 +64,7 @@ class Encoder:
         for site in self.sites:
             site.attach(self.adapters)
         self.family.embeddings(self.base).register_forward_hook(lambda _, args, out: self.adapters.embed(out))
+        self.layers = Layers(self.base, self.family.LAYERS)
         self.last_layer = self.family.last_layer(self.base)
         self.last_layer.attach()
         self.lm_head = self.family.lm_head(model)
@@ -92,10 +94,12 @@ class Encoder:
         mask_BT: Tensor | None = None,
         types_BT: Tensor | None = None,
         read: Positions | None = None,
+        lower: Lower | None = None,
     ) -> Tensor:
         """Last hidden states, (B, T) to (B, T, D). No mask: every position is real.
 
         With `read`, rows and columns of M positions, the states there alone, (M, D): the same numbers for less work.
+        With `lower`, from `lower_states`, the layers below are not run.
         """
         if isinstance(self.adapters.active, Parallel):  # a copy of the batch for every child
             copies = len(self.adapters.active.children)
@@ -105,12 +109,23 @@ class Encoder:
         types = {} if types_BT is None else {"token_type_ids": types_BT}
         self.last_layer.read = read if self.adapters.is_position_wise else None
         try:
-            states: Tensor = self.base(input_ids=ids_BT, attention_mask=mask_BT, **types).last_hidden_state
+            with self.layers.only_above(lower):
+                states: Tensor = self.base(input_ids=ids_BT, attention_mask=mask_BT, **types).last_hidden_state
         finally:
             kept, self.last_layer.read = self.last_layer.read, None
         if read is None:
             return states
         return states[0] if kept is not None and self.last_layer.at != "around" else states[read]
+
+    @torch.no_grad()
+    def lower_states(self, count: int, ids_BT: Tensor, mask_BT: Tensor | None, types_BT: Tensor | None) -> Lower:
+        """What enters layer `count` (from 0), without dropout: to be given to `hidden` again and again."""
+        was_training = self.model.training
+        self.model.eval()
+        with self.layers.only_below(count) as found:
+            self.hidden(ids_BT, mask_BT, types_BT)
+        self.model.train(was_training)
+        return Lower(count, found[0])
 
     @contextmanager
     def training(self, *parameters: nn.Parameter) -> Iterator[None]:

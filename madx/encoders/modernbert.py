@@ -8,6 +8,7 @@ from madx.encoders.lm_head import LmHead
 from madx.encoders.sites import LastLayer, PreNorm, Site
 
 MODEL_TYPES = {"modernbert": "ModernBertForMaskedLM"}
+LAYERS = "layers"
 SITE_NAMES = {"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"}
 
 

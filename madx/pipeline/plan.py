@@ -236,6 +236,7 @@ class Planner:
             warm_up=settings.warm_up,
             max_length=settings.max_length,
             checkpoint=settings.checkpoint,
+            lower_layers="run" if full or row.below == "source and targets" else settings.lower_layers,
             seed=seed,
         )
 
@@ -294,7 +295,8 @@ class Planner:
                     assert test is not None
                     aligned = row.aligned and code not in sources
                     language = self.language_stage(code, aligned=aligned) if code else None
-                    evaluation = Evaluation(task=stage, language=language, test=test)
+                    weights = self.recipe.evaluation.weights
+                    evaluation = Evaluation(task=stage, language=language, test=test, weights=weights)
                     cells.append(Cell(task.name, method, target, seed, evaluation))
         return cells
 

@@ -51,6 +51,13 @@ class TaskAdapterSettings(Frozen):
     warm_up: float = Field(0.05, ge=0, lt=1)
     max_length: int = Field(256, ge=16)
     checkpoint: Literal["best", "last"] = "best"  # by the source language's dev set
+    lower_layers: Literal["run", "kept"] = "run"  # kept: what enters the lowest layer with a task adapter, once
+
+    @model_validator(mode="after")
+    def _something_is_below(self) -> "TaskAdapterSettings":
+        if self.lower_layers == "kept" and 0 not in self.leave_out:
+            raise ValueError("lower_layers = 'kept' needs layers without a task adapter: leave_out = [0, 1, ...]")
+        return self
 
     @property
     def spec(self) -> BottleneckSpec:
@@ -68,6 +75,7 @@ class FullSettings(Frozen):
 
 class EvaluationSettings(Frozen):
     bootstrap: int = Field(1000, ge=0, le=100_000)
+    weights: Literal["fp32", "int8"] = "fp32"  # int8: the frozen encoder in 8 bits, on CPUs; faster, not the same
 
 
 class Limit(Frozen):

@@ -8,10 +8,12 @@ import gzip
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from madx.config import Frozen
+from madx.encoders.int8 import int8_weights
 from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
 from madx.stages.scoring import decode_all, gold_of, score_examples
 from madx.stages.session import Session
@@ -29,6 +31,7 @@ class Evaluation(Frozen):
     task: TaskStage
     language: LanguageStage | ImportedAdapter | None  # the adapter that is swapped in
     test: LabelledData
+    weights: Literal["fp32", "int8"] = "fp32"  # of the frozen encoder
 
     @property
     def subject(self) -> str:
@@ -43,7 +46,8 @@ class Evaluation(Frozen):
             self.task.retarget(encoder, attach_language(self.language, encoder, session) if self.language else None)
             tokens = Tokens(encoder.tokenizer, min(self.task.max_length, encoder.max_length))
             examples = self.test.load()
-            predicted = decode_all(encoder, head, self.test, examples, tokens)
+            with int8_weights(encoder.base) if self.weights == "int8" else nullcontext():
+                predicted = decode_all(encoder, head, self.test, examples, tokens)
         write_predictions(folder / PREDICTIONS, self.test, examples, predicted)
         return {
             "value": score_examples(self.test, examples, predicted)[0],

@@ -16,6 +16,7 @@ from madx.config import Frozen, InputError, RunError
 from madx.corpora.masking import Masked, mask_tokens
 from madx.corpora.packing import Blocks
 from madx.corpora.parallel import ParallelText
+from madx.corpora.prepare import VOCABULARY
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.lm_head import Decoder
@@ -67,7 +68,9 @@ class LanguageStage(Frozen):
             corpus = self.text.corpus
             blocks = Blocks(session.folder(self.text) / "train.bin", corpus.block_size)
             held_out = Blocks(session.folder(self.text) / "held_out.bin", corpus.held_out_size)
-            vocabulary = CorpusVocabulary.of(blocks, encoder) if self.softmax == "corpus" else None
+            vocabulary = None
+            if self.softmax == "corpus":
+                vocabulary = CorpusVocabulary.of(np.load(session.folder(self.text) / VOCABULARY), encoder)
             steps = self.schedule.steps
             result = fit(
                 parameters,
@@ -245,11 +248,8 @@ class CorpusVocabulary(NamedTuple):
     place_V: Tensor  # a token's row there; -1 where it doesn't occur
 
     @staticmethod
-    def of(blocks: Blocks, encoder: Encoder) -> "CorpusVocabulary":
-        occurs_V = np.zeros(encoder.vocabulary, dtype=bool)
-        for rows in blocks.in_order(4096):
-            occurs_V[rows] = True
-        ids_R = torch.from_numpy(occurs_V.nonzero()[0]).to(encoder.device)
+    def of(occurring: np.ndarray, encoder: Encoder) -> "CorpusVocabulary":
+        ids_R = torch.from_numpy(occurring).long().to(encoder.device)
         place_V = torch.full((encoder.vocabulary,), -1, device=encoder.device)
         place_V[ids_R] = torch.arange(len(ids_R), device=encoder.device)
         return CorpusVocabulary(encoder.lm_head.rows(ids_R), place_V)
@@ -272,7 +272,7 @@ def held_out_loss(encoder: Encoder, held_out: Blocks) -> dict[str, float]:
     was_training = encoder.model.training
     encoder.model.eval()
     total, count = 0.0, 0
-    size = max(1, encoder.micro_tokens // held_out.array.shape[1])
+    size = max(1, encoder.micro_tokens // held_out.length)
     for number, rows in enumerate(held_out.in_order(size)):
         masked = masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
         total += masked_lm_loss(encoder, masked).item()

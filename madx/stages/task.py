@@ -11,10 +11,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from madx.config import Frozen
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
+from madx.encoders.lower import Lower
 from madx.encoders.reference import EncoderRef
 from madx.formats.card import write_card
 from madx.formats.heads import load_head, save_head
@@ -22,10 +24,11 @@ from madx.formats.manifest import seal
 from madx.methods.full import Full
 from madx.methods.task_adapter import TaskAdapter
 from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
+from madx.stages.lower_states import LowerStates
 from madx.stages.scoring import decode_all, score_examples
 from madx.stages.session import Session
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Feature, Tokens, padded_parts, training_order
+from madx.tasks.examples import Batch, Feature, Tokens, padded_parts, training_order
 from madx.tasks.heads import Head
 from madx.training.fit import Micro, Schedule, fit
 
@@ -48,6 +51,7 @@ class TaskStage(Frozen):
     warm_up: float = 0.05
     max_length: int
     checkpoint: Literal["best", "last"] = "best"
+    lower_layers: Literal["run", "kept"] = "run"  # kept: run once for every sentence, without dropout
     seed: int
 
     @property
@@ -72,13 +76,26 @@ class TaskStage(Frozen):
             batches = Batches(features, self.batch_size, self.seed)
             pad_id = encoder.tokenizer.pad_token_id
 
+            lower = self._lower_states(encoder, features, names, folder, session)
+
             def batch(step: int) -> Sequence[Micro]:
                 language, chosen = batches(step)
-                if isinstance(self.method, TaskAdapter):
-                    over = names[step % len(names)] if self.cycle else (language if language in names else None)
-                    self.method.retarget(encoder, self.subject, over)
+                over = names[step % len(names)] if self.cycle else (language if language in names else None)
                 parts = padded_parts(chosen, encoder.micro_tokens, pad_id, encoder.device, encoder.has_types)
-                return [Micro(part, sum(map(kind.targets, part.features)), part.tokens) for _, part in parts]
+                return [
+                    Micro(
+                        (over, part, lower[language].of(part) if lower else None),
+                        sum(map(kind.targets, part.features)),
+                        part.tokens,
+                    )
+                    for _, part in parts
+                ]
+
+            def summed_loss(micro: tuple[str | None, Batch, Lower | None]) -> Tensor:
+                over, part, below = micro
+                self.retarget(encoder, over)
+                states = encoder.hidden(part.ids_BT, part.mask_BT, part.types_BT, kind.read_positions(part), below)
+                return kind.summed_loss(head, states, part)  # type: ignore[no-any-return]
 
             def evaluate() -> dict[str, float]:
                 encoder.model.eval()
@@ -95,11 +112,7 @@ class TaskStage(Frozen):
                 parameters,
                 Schedule(steps=steps, learning_rate=self.learning_rate, warm_up=self.warm_up),
                 batch=batch,
-                summed_loss=lambda padded: kind.summed_loss(
-                    head,
-                    encoder.hidden(padded.ids_BT, padded.mask_BT, padded.types_BT, kind.read_positions(padded)),
-                    padded,
-                ),
+                summed_loss=summed_loss,
                 evaluate=evaluate if dev else None,
                 evaluate_at=[len(batches) * epoch for epoch in range(1, self.epochs + 1)],
                 keep_best="dev" if self.checkpoint == "best" and dev else None,
@@ -110,6 +123,8 @@ class TaskStage(Frozen):
                 watch=lambda done, total, numbers: session.watch(f"task {self.subject}", done, total, numbers),
                 chance=_entropy(features),
             )
+            for kept in lower.values():
+                kept.drop()
             self.method.save(folder, encoder, self.subject)
             save_head(folder, encoder, head, self.subject)
             seal(folder, self._about(result))
@@ -117,6 +132,23 @@ class TaskStage(Frozen):
                 write_card(folder, folder.name)
         result["examples"] = {code: len(e) for code, e in examples.items()}
         return result
+
+    def _lower_states(
+        self, encoder: Encoder, features: dict[str, list[Feature]], names: list[str], folder: Path, session: Session
+    ) -> dict[str, LowerStates]:
+        """By source language, what enters the lowest layer that has a task adapter; none if it isn't to be kept."""
+        if self.lower_layers == "run" or not isinstance(self.method, TaskAdapter):
+            return {}
+        left_out = self.method.spec.leave_out
+        count = next((i for i in range(encoder.num_layers) if i not in left_out), encoder.num_layers - 1)
+        kept = {}
+        for language, theirs in features.items():
+            self.retarget(encoder, language if language in names else None)
+            kept[language] = LowerStates(
+                encoder, theirs, count, folder / f"lower-{language}.f32",
+                watch=lambda done, total: session.watch(f"lower layers {self.subject}", done, total, {}),
+            )  # fmt: skip
+        return kept
 
     def attach_below(self, encoder: Encoder, session: Session) -> list[str]:
         """Load what stands below: the frozen language adapters, or the weights to go on from."""
@@ -155,6 +187,7 @@ class TaskStage(Frozen):
                     "checkpoint",
                     "seed",
                     "cycle",
+                    "lower_layers",
                 }
             ),
             "dev": result["evaluations"],

@@ -8,7 +8,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,7 @@ def fit(
     chance: float | None = None,
 ) -> dict[str, Any]:
     """Train `parameters` in place. `batch(step)` gives the micro-batches of an update, `summed_loss` their loss.
+    `batch` is called in a thread, an update ahead: it must leave the encoder alone.
 
     `evaluate` runs after the updates in `evaluate_at` (0: before the first); with `keep_best` the parameters of the
     evaluation with the highest such number are put back at the end. Raises RunError if the loss isn't finite.
@@ -102,12 +104,11 @@ def fit(
     since_log_tokens, since_log = 0, began
     zero_gradients = 0
     losses: list[float] = first_losses
-    for step in range(start, schedule.steps):
+    for step, micros in one_ahead(batch, start, schedule.steps):
         torch.manual_seed(seed_of("dropout", seed, step))
         rate = learning_rate(step, schedule.steps, schedule.learning_rate, schedule.warm_up)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        micros = batch(step)
         targets = sum(micro.targets for micro in micros)
         total = 0.0
         for micro in micros:
@@ -169,6 +170,17 @@ def fit(
         "best_step": best["step"] if keep_best and best else None,
         "warnings": _warnings(losses, zero_gradients, chance),
     }  # fmt: skip
+
+
+def one_ahead(batch: Callable[[int], Sequence[Micro]], start: int, stop: int) -> Iterator[tuple[int, Sequence[Micro]]]:
+    """(step, batch) of every update; the next one is made while this one is computed with."""
+    with ThreadPoolExecutor(1) as worker:
+        ahead = worker.submit(batch, start) if start < stop else None
+        for step in range(start, stop):
+            assert ahead is not None
+            micros = ahead.result()
+            ahead = worker.submit(batch, step + 1) if step + 1 < stop else None
+            yield step, micros
 
 
 def _warnings(losses: list[float], zero_gradients: int, chance: float | None) -> list[str]:

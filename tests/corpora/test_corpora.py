@@ -86,11 +86,12 @@ def test_packing_keeps_every_token_in_order(tmp_path_factory: Any, texts: list[l
     packer.close()
     blocks = Blocks(path, length)
     stream = [t for text in texts for t in (*text, 2)]
-    packed = blocks.array[:, 1:-1].reshape(-1).tolist()
+    array = np.concatenate([np.zeros((0, length)), *blocks.in_order(3)])
+    packed = array[:, 1:-1].reshape(-1).tolist()
     assert packed == stream[: len(packed)]
     assert len(stream) - len(packed) < length - 2
-    assert (blocks.array[:, 0] == 1).all()
-    assert (blocks.array[:, -1] == 2).all()
+    assert (array[:, 0] == 1).all()
+    assert (array[:, -1] == 2).all()
 
 
 def test_batches_are_functions_of_their_number(tmp_path: Path) -> None:
@@ -102,8 +103,9 @@ def test_batches_are_functions_of_their_number(tmp_path: Path) -> None:
     backward = [again.batch(i, 3, seed=5) for i in reversed(range(9))][::-1]
     assert all((a == b).all() for a, b in zip(forward, backward, strict=True))
     rows = np.concatenate(forward)[:21]  # three epochs: every block three times
-    assert {tuple(r) for r in rows.tolist()} == {tuple(r) for r in first.array.tolist()}
-    assert all((rows == r).all(1).sum() == 3 for r in first.array)
+    array = np.concatenate(list(first.in_order(2)))
+    assert {tuple(r) for r in rows.tolist()} == {tuple(r) for r in array.tolist()}
+    assert all((rows == r).all(1).sum() == 3 for r in array)
 
 
 def test_masking_is_bert_s() -> None:
@@ -144,6 +146,14 @@ def test_a_script_that_the_tokenizer_cannot_write_is_refused(tmp_path: Path) -> 
     (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(400)))
     with pytest.raises(InputError, match="100% of its tokens are unknown"):
         corpus(tmp_path / "a.txt").prepare(tmp_path, Blind(), None)
+
+
+def test_the_tokens_of_the_training_text_are_listed(tmp_path: Path, tiny: Any) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(f"mening nummer {i} om vädret i dag" for i in range(500)))
+    corpus(tmp_path / "a.txt").prepare(tmp_path, tiny.tokenizer, None)
+    packed = np.concatenate(list(Blocks(tmp_path / "train.bin", 16).in_order(100)))
+    assert set(packed.flatten().tolist()) <= set(np.load(tmp_path / "tokens.npy").tolist())
+    assert len(np.load(tmp_path / "tokens.npy")) < 200
 
 
 def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, tiny: Any) -> None:

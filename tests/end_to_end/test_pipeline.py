@@ -150,3 +150,12 @@ def test_every_kind_of_task_runs(project: Path, kind: str) -> None:
     scores = json.loads(out)
     assert {row["target"] for row in scores} == {"swe"}
     assert all(0 <= row["ci_low"] <= row["value"] <= row["ci_high"] <= 100 for row in scores)
+
+
+def test_the_faster_ways_that_are_not_the_same_run_too(project: Path) -> None:
+    chosen = ['methods=["madx", "tlr"]', "seeds=[1]", "task_adapter.leave_out=[0]", "task_adapter.lower_layers=kept",
+              "language_adapter.softmax=corpus", "evaluation.weights=int8"]  # fmt: skip
+    madx(project, "run", "recipe.toml", *(word for setting in chosen for word in ("--set", setting)))
+    rows = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
+    assert {row["method"] for row in rows} == {"madx", "tlr"}
+    assert not list((project / "results").rglob("*.f32"))

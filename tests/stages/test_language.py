@@ -1,13 +1,10 @@
 """Stage one's loss: where it is computed, and over which tokens."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.corpora.masking import Masked
-from madx.corpora.packing import Blocks
 from madx.encoders.encoder import Encoder
 from madx.stages.language import CorpusVocabulary, masked_lm_loss
 
@@ -35,11 +32,10 @@ def test_the_loss_is_the_plain_one_at_masked_positions(encoder: Encoder) -> None
 
 
 @torch.no_grad()
-def test_a_corpus_softmax_is_the_full_one_without_the_tokens_that_never_occur(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_corpus_softmax_is_the_full_one_without_the_tokens_that_never_occur(encoder: Encoder) -> None:
     with_adapter(encoder)
     occurring = np.arange(40, 104, dtype=np.int32)
-    occurring.tofile(tmp_path / "train.bin")
-    vocabulary = CorpusVocabulary.of(Blocks(tmp_path / "train.bin", 8), encoder)
+    vocabulary = CorpusVocabulary.of(occurring, encoder)
     assert vocabulary.decoder.weight_RD.shape == (64, encoder.lm_head.weight.shape[1])
     logits_BTV = encoder.masked_lm_logits(encoder.hidden(IDS))
     absent = torch.ones(encoder.vocabulary, dtype=torch.bool)
