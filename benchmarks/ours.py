@@ -1,41 +1,46 @@
 """Our side: the functions that the stages run, on the same work.
 
-python ours.py WORKLOAD STAGE UPDATES [same] [corpus]     same: the peer's batches in its order, to compare losses
-                                                          corpus: stage one's softmax over the text's tokens
+python ours.py WORKLOAD STAGE UPDATES [same] [corpus] [kept] [int8]    STAGE: language, pos, pos-upper, nli, evaluation
+    same: the peer's batches in its order, to compare losses
+    corpus: stage one's softmax over the text's tokens; kept: stage two's lower layers run once; int8: at evaluation
 """
 
 import json
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import workload
+from machine import gemm_rate
 from memory import peak_memory_mb
 
 from madx.corpora.masking import Masked
-from madx.corpora.packing import Blocks
 from madx.encoders.encoder import load_encoder
+from madx.encoders.int8 import int8_weights
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter
 from madx.formats.heads import load_head
 from madx.stages.language import CorpusVocabulary, masked_lm_loss, parts_of
-from madx.tasks import tagging
+from madx.stages.lower_states import LowerStates
+from madx.tasks import classification, tagging
 from madx.tasks.examples import Feature, padded_parts, training_order
 
-folder, stage, updates, same = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), "same" in sys.argv
+folder, stage, updates, asked = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), set(sys.argv[4:])
 torch.set_num_threads(2)
 device = torch.device("cpu")
 encoder = load_encoder(resolve_encoder(str(folder / "base")), device)
 load_adapter(folder / "lang", encoder)
+kind: Any = classification if stage == "nli" else tagging
 losses: list[float] = []
-tokens = 0
+tokens, lower, lower_seconds = 0, None, 0.0
 
 if stage == "language":
     encoder.adapters.activate("lang")
-    corpus = Blocks(folder / "corpus.bin", workload.BLOCK)
-    vocabulary = CorpusVocabulary.of(corpus, encoder) if "corpus" in sys.argv else None
+    vocabulary = CorpusVocabulary.of(np.load(folder / "tokens.npy"), encoder) if "corpus" in asked else None
     trained = [*encoder.adapters.parameters(), *encoder.lm_head.trainable()]
     blocks = np.load(folder / "blocks.npz")
     work = []
@@ -44,34 +49,44 @@ if stage == "language":
         work.append(Masked(torch.from_numpy(ids), chosen, torch.from_numpy(labels)[chosen]))
 else:
     encoder.adapters.get("lang").requires_grad_(False)
-    load_adapter(folder / "task", encoder)
-    _, head = load_head(folder / "task", encoder)
+    task = folder / {"evaluation": "pos"}.get(stage, stage)
+    load_adapter(task, encoder)
+    _, head = load_head(task, encoder)
     encoder.adapters.activate("lang", "task")
     trained = [*encoder.adapters.get("task").parameters(), *head.parameters()]
     features = []
-    for row in json.loads((folder / "sentences.json").read_text()):
-        read = [i for i, label in enumerate(row["labels"]) if label != -100]
-        target = [row["labels"][i] for i in read]
-        features.append(Feature((tuple(row["ids"]),), None, target, len(features), (read,)))
+    for number, row in enumerate(json.loads((folder / f"{stage.removesuffix('-upper')}.json").read_text())):
+        target, extra = row["labels"], None
+        if isinstance(target, list):
+            read = [i for i, label in enumerate(target) if label != -100]
+            target, extra = [target[i] for i in read], (read, 0)
+        features.append(Feature((tuple(row["ids"]),), None, target, number, extra))
 
+before = gemm_rate()
 if stage == "evaluation":
     encoder.model.eval()
     head.eval()
-    began = time.perf_counter()
-    with torch.no_grad():
-        for _, batch in padded_parts(features, encoder.micro_tokens, 1, device, False):
-            tagging.decode(head, encoder.hidden(batch.ids_BT, batch.mask_BT, read=tagging.read_positions(batch)), batch)
-            tokens += batch.tokens
+    with torch.no_grad(), int8_weights(encoder.base) if "int8" in asked else nullcontext():
+        began = time.perf_counter()
+        for start in range(0, len(features), workload.BATCH):  # a language's sentences
+            theirs = features[start : start + workload.BATCH]
+            for _, batch in padded_parts(theirs, encoder.micro_tokens, 1, device, False):
+                kind.decode(head, encoder.hidden(batch.ids_BT, batch.mask_BT, read=kind.read_positions(batch)), batch)
+                tokens += batch.tokens
 else:
     encoder.model.train()
     for parameter in trained:
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0)
     order = []
-    if stage == "task":
-        order = [list(range(i, min(i + 32, len(features)))) for i in range(0, len(features), 32)]
-        order = (order if same else training_order(features, 32, (1, 0, 0)))[:updates]
-        updates = len(order)
+    if stage != "language":
+        order = [list(range(i, i + workload.BATCH)) for i in range(0, len(features), workload.BATCH)]
+        order = (order if "same" in asked else training_order(features, workload.BATCH, (1, 0, 0)))[:updates]
+    if "kept" in asked:
+        began = time.perf_counter()
+        seen = [features[i] for batch in order for i in batch]
+        lower = LowerStates(encoder, seen, len(workload.LOWER_HALF), folder / "lower.f32")
+        lower_seconds = time.perf_counter() - began
     began = 0.0
     for step in range(updates):
         if step == 1:  # the first update allocates
@@ -84,10 +99,11 @@ else:
                 total, count = total + loss.item(), count + micro.tokens
         else:
             chosen_features = [features[i] for i in order[step]]
-            targets = sum(map(tagging.targets, chosen_features))
+            targets = sum(map(kind.targets, chosen_features))
             for _, batch in padded_parts(chosen_features, encoder.micro_tokens, 1, device, False):
-                states = encoder.hidden(batch.ids_BT, batch.mask_BT, read=tagging.read_positions(batch))
-                loss = tagging.summed_loss(head, states, batch) / targets
+                below = lower.of(batch) if lower else None
+                states = encoder.hidden(batch.ids_BT, batch.mask_BT, read=kind.read_positions(batch), lower=below)
+                loss = kind.summed_loss(head, states, batch) / targets
                 loss.backward()
                 total, count = total + loss.item(), count + batch.tokens
         optimizer.step()
@@ -95,5 +111,10 @@ else:
         losses.append(total)
         tokens += count if began else 0
 seconds = time.perf_counter() - began
+if lower is not None:
+    lower.drop()
+    # once for the ten epochs that are the default; the first update's share of it isn't timed
+    seconds += lower_seconds / 10 * (updates - 1) / updates
 memory = peak_memory_mb()
-print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": memory, "losses": losses, "seconds": seconds}))
+print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": memory, "losses": losses,
+                  "lower_seconds": lower_seconds, "gemm": (before + gemm_rate()) / 2}))  # fmt: skip

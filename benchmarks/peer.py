@@ -1,6 +1,6 @@
 """The peer's side, in `.venv-peer`: `adapters` 1.3.0 used as its documentation shows.
 
-python peer.py WORKLOAD STAGE UPDATES
+python peer.py WORKLOAD STAGE UPDATES          STAGE: language, pos, pos-upper, nli, evaluation
 """
 
 import json
@@ -25,9 +25,11 @@ def padded(rows):
     longest = max(len(r["ids"]) for r in rows)
     pad = [longest - len(r["ids"]) for r in rows]
     ids = torch.tensor([r["ids"] + [1] * p for r, p in zip(rows, pad, strict=True)])
-    labels = torch.tensor([r["labels"] + [-100] * p for r, p in zip(rows, pad, strict=True)])
+    labels = [r["labels"] for r in rows]
+    if isinstance(labels[0], list):
+        labels = [own + [-100] * p for own, p in zip(labels, pad, strict=True)]
     mask = torch.tensor([[1] * len(r["ids"]) + [0] * p for r, p in zip(rows, pad, strict=True)])
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor(labels)}
 
 
 if stage == "language":
@@ -41,13 +43,12 @@ if stage == "language":
     ]
     real = [b["input_ids"].numel() for b in batches]
 else:
-    model.load_adapter(str(folder / "task"))
+    model.load_adapter(str(folder / {"evaluation": "pos"}.get(stage, stage)))
     model.train_adapter("task")
     model.set_active_adapters(Stack("lang", "task"))
     model.active_head = "task"
-    rows = json.loads((folder / "sentences.json").read_text())
-    chunks = [rows[i : i + 32] for i in range(0, len(rows), 32)]
-    chunks = chunks if stage == "evaluation" else chunks[:updates]
+    rows = json.loads((folder / f"{stage.removesuffix('-upper')}.json").read_text())
+    chunks = [rows[i : i + 32] for i in range(0, len(rows), 32)][:updates]
     batches = [padded(chunk) for chunk in chunks]
     real = [sum(len(r["ids"]) for r in chunk) for chunk in chunks]
 
@@ -72,5 +73,4 @@ else:
         losses.append(loss.item())
         tokens += count if began else 0
 seconds = time.perf_counter() - began
-memory = peak_memory_mb()
-print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": memory, "losses": losses, "seconds": seconds}))
+print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": peak_memory_mb(), "losses": losses}))

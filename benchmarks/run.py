@@ -1,6 +1,6 @@
-"""Speed and memory, side by side with the real peer: `make bench`.
+"""Speed and memory at XLM-R-base's shape, side by side with the real peer: `make bench`.
 
-    python benchmarks/run.py [--shape xlmr-base] [--updates 20] [--sentences 640] [--repeats 2] [--stages task]
+    python benchmarks/run.py --data DIR [--updates 20] [--repeats 3] [--stages language pos nli evaluation]
 
 Both sides run on the same work (workload.py), each stage in a process of its own, interleaved: peer, madx, peer, madx.
 Real tokens per second (padding isn't counted), the process's peak memory, the losses step by step.
@@ -8,19 +8,42 @@ Real tokens per second (padding isn't counted), the process's peak memory, the l
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
-import time
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-STAGES = ("language", "task", "evaluation")
+
+
+class Row(NamedTuple):
+    """A line of the table: what the peer runs and what we run, and by how much of the updates."""
+
+    name: str
+    peer: str
+    ours: str
+    options: tuple[str, ...] = ()
+    share: float = 1.0
+
+
+STAGES: dict[str, tuple[Row, ...]] = {
+    "language": (
+        Row("stage one", "language", "language"),
+        Row('stage one, `softmax = "corpus"`', "language", "language", ("corpus",)),
+    ),
+    "pos": (
+        Row("stage two, POS", "pos", "pos"),
+        Row('stage two, POS, `leave_out` lower half, `lower_layers = "kept"`', "pos", "pos-upper", ("kept",)),
+        Row("the same, the peer with that `leave_out` too", "pos-upper", "pos-upper", ("kept",), 0.5),
+    ),
+    "nli": (Row("stage two, NLI", "nli", "nli", (), 0.4),),
+    "evaluation": (
+        Row("evaluation, POS, 20 languages", "evaluation", "evaluation"),
+        Row('evaluation, `weights = "int8"`', "evaluation", "evaluation", ("int8",)),
+    ),
+}
 
 
 def ratios(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
@@ -30,145 +53,128 @@ def ratios(ours: list[float], theirs: list[float]) -> tuple[float, float, float]
 
 
 def language_flops(shape: dict[str, int], block: int, reduction: float, masked: float) -> float:
-    """Floating-point operations that one real token of stage one needs.
+    """Floating-point operations that one real token of stage one needs, with an invertible adapter of factor 2.
 
-    Frozen weights: forward, and backward to the inputs (2 + 2 per weight); adapters: the weights' gradients too
-    (2 + 4). Attention scores and values: 4 * block * width forward, twice that backward. Logits at the masked
-    positions only, to the whole vocabulary.
+    Frozen weights: forward, and backward to the inputs (2 + 2 for each); adapters: the weights' gradients too (2 + 4).
+    The last layer's output projection, feed-forward and adapter, the inverse and the logits: at the masked positions
+    only. Attention's scores and values: 4 * block * width forward, twice that backward.
     """
     width, layers = shape["hidden_size"], shape["num_hidden_layers"]
-    frozen = layers * (4 * width**2 + 2 * width * shape["intermediate_size"])
-    adapters = layers * 2 * width * width / reduction + 2 * 2 * (width / 2) * (width / 4)
+    whole = layers - 1 + masked  # layers that are computed after the attention's scores
+    frozen = layers * 3 * width**2 + whole * (width**2 + 2 * width * shape["intermediate_size"])
+    adapters = whole * 2 * width * width / reduction + (1 + masked) * width**2 / 2
     attention = layers * 4 * block * width * 3
     head = masked * (4 * width * shape["vocab_size"] + 6 * width**2)
     return 4 * frozen + 6 * adapters + attention + head
 
 
-def gemm_rate(seconds: float = 3.0) -> float:
-    """FLOP/s of this machine's fp32 matrix multiplication at the encoder's own size, on two threads."""
-    import torch
-
-    torch.set_num_threads(2)
-    a, b = torch.randn(512, 768), torch.randn(768, 3072)
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        a @ b
-        count += 1
-    return count * 2 * 512 * 768 * 3072 / (time.perf_counter() - began)
-
-
 def measure(python: Path | str, script: str, *arguments: str) -> dict[str, Any]:
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [str(python), str(HERE / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run([str(python), str(HERE / script), *arguments], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"error: {script} {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1]}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def processor() -> str:
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return names[0].split(":")[1].strip() if names else platform.processor()
-
-
 def table(record: dict[str, Any]) -> str:
+    host = record["host"]
     lines = [
-        f"## {record['shape']}, {record['host']['processor']}, {record['host']['cores']} cores", "",
-        f"{record['updates']} updates, {record['sentences']} sentences, {record['repeats']} interleaved runs of each; "
-        f"load before the run {record['host']['load']:.1f}; GEMM {record['gemm_gflops']:.0f} GFLOP/s.", "",
-        "| stage | peer tokens/s | madx tokens/s | ratio (least to greatest) | peer MB | madx MB | memory ratio |",
+        f"## XLM-R-base's shape, {host['processor']}, {host['cores']} cores, fp32", "",
+        f"{record['updates']} updates, {record['repeats']} interleaved runs of each; load before the run "
+        f"{host['load']:.1f}. Spread: least to greatest ratio of a pair of runs.", "",
+        "| | peer tokens/s | madx tokens/s | ratio | peer MB | madx MB | memory ratio |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]  # fmt: skip
-    for stage, row in record["stages"].items():
+    for name, row in record["rows"].items():
         median, least, greatest = row["speed_ratio"]
+        peer, ours = row["peer"], row["madx"]
         lines.append(
-            f"| {stage} | {row['peer']['tokens_per_s']:.0f} | {row['madx']['tokens_per_s']:.0f} | {median:.2f} "
-            f"({least:.2f} to {greatest:.2f}) | {row['peer']['memory_mb']:.0f} | {row['madx']['memory_mb']:.0f} "
-            f"| {row['memory_ratio']:.2f} |"
+            f"| {name} | {peer['tokens_per_s']:.0f} | {ours['tokens_per_s']:.0f} | {median:.2f} ({least:.2f} to "
+            f"{greatest:.2f}) | {peer['memory_mb']:.0f} | {ours['memory_mb']:.0f} | {row['memory_ratio']:.2f} |"
         )
-    if cut := record.get("corpus_softmax"):
-        median, least, greatest = cut["speed_ratio"]
+    lines += ["", "Greatest difference of the losses over the steps: "
+              + ", ".join(f"{name} {value:.1e} ({record['loss_steps'][name]} steps)"
+                          for name, value in record["loss_difference"].items()) + "."]  # fmt: skip
+    if "gemm_share" in record:
+        median, least, greatest = record["gemm_share"]
         lines.append(
-            f'| language, `softmax = "corpus"` | | {cut["tokens_per_s"]:.0f} | {median:.2f} ({least:.2f} to '
-            f"{greatest:.2f}) | | {cut['memory_mb']:.0f} | {cut['memory_ratio']:.2f} |"
+            f"Stage one runs at {median:.2f} ({least:.2f} to {greatest:.2f}) of the machine's rate of matrix "
+            f"multiplication, {record['gemm_gflops']:.0f} GFLOP/s, taken before and after each run."
         )
-        lines += ["", f"Mean training loss with the full softmax {cut['loss']['full']:.2f}, over the text's tokens "
-                  f"{cut['loss']['corpus']:.2f} (random weights: the logarithm of their number)."]  # fmt: skip
-    lines += ["", f"Losses: greatest difference over the steps {record['loss_difference']}.",
-              f"Stage one runs at {record['gemm_share']:.2f} of the machine's GEMM rate.", ""]  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--shape", default="xlmr-base", choices=("xlmr-base", "small"))
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the catalogue's files")
     parser.add_argument("--updates", type=int, default=20)
-    parser.add_argument("--sentences", type=int, default=640)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES, help="the others keep their figures")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES, help="the others keep theirs")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed")
     options = parser.parse_args()
     sys.path[:0] = [str(HERE), str(ROOT / "tests" / "parity")]
-    if options.sentences < 32 * options.updates:
-        raise SystemExit(f"error: --sentences: {options.updates} updates of 32 need {32 * options.updates}")
     import workload
-    from peer_env import make
+    from machine import host
+    from peer_env import make, versions
 
     peer = make()
-    load = os.getloadavg()[0]
-    folder = workload.make(options.work, options.shape, max(20, options.updates), options.sentences)
+    machine = host()
+    folder = str(workload.make(options.work, options.data, options.updates))
+    file = options.out / "xlmr-base.json"
+    kept = json.loads(file.read_text()) if file.exists() and set(options.stages) != set(STAGES) else {}
     record: dict[str, Any] = {
-        "shape": options.shape, "updates": options.updates, "sentences": options.sentences, "repeats": options.repeats,
-        "host": {"processor": processor(), "cores": os.cpu_count(), "load": load, "machine": platform.machine()},
-        "versions": {"madx": {name: version(name) for name in ("torch", "transformers")},
-                     "peer": {"adapters": "1.3.0", "transformers": "4.57.6"}},
-        "gemm_gflops": gemm_rate() / 1e9, "stages": {}, "loss_difference": {},
+        "updates": options.updates, "repeats": options.repeats, "host": machine, "versions": versions(),
+        "rows": kept.get("rows", {}), "loss_difference": kept.get("loss_difference", {}),
+        "loss_steps": kept.get("loss_steps", {}),
+        **{key: kept[key] for key in ("gemm_share", "gemm_gflops") if key in kept},
     }  # fmt: skip
-    kept = options.out / f"{options.shape}.json"
-    if set(options.stages) != set(STAGES) and kept.exists():
-        before = json.loads(kept.read_text())
-        record |= {key: before[key] for key in ("stages", "loss_difference", "corpus_softmax") if key in before}
     for stage in options.stages:
-        runs: dict[str, list[dict[str, Any]]] = {"peer": [], "madx": []}
+        runs: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+
+        def run(key: tuple[str, ...], number: int, runs: dict[Any, Any] = runs) -> None:
+            if len(runs.setdefault(key, [])) > number:
+                return  # a row before this one has it
+            side, *arguments = key
+            script = "peer.py" if side == "peer" else "ours.py"
+            runs[key].append(measure(peer if side == "peer" else sys.executable, script, folder, *arguments))
+            print(f"{number + 1}/{options.repeats} {' '.join(key)}: {runs[key][-1]['tokens_per_s']:.0f} tokens/s",
+                  file=sys.stderr, flush=True)  # fmt: skip
+
+        keys = {}
+        for row in STAGES[stage]:
+            updates = str(max(2, round(options.updates * row.share)))
+            keys[row.name] = (("peer", row.peer, updates), ("madx", row.ours, updates, *row.options))
         for number in range(options.repeats):
-            for side, python, script in (("peer", peer, "peer.py"), ("madx", sys.executable, "ours.py")):
-                runs[side].append(measure(python, script, str(folder), stage, str(options.updates)))
-                speed = runs[side][-1]["tokens_per_s"]
-                print(
-                    f"{stage} {number + 1}/{options.repeats} {side}: {speed:.0f} tokens/s", file=sys.stderr, flush=True
-                )
-        speeds = {side: [r["tokens_per_s"] for r in rows] for side, rows in runs.items()}
-        memory = {side: max(r["memory_mb"] for r in rows) for side, rows in runs.items()}
-        record["stages"][stage] = {
-            **{s: {"tokens_per_s": statistics.median(speeds[s]), "memory_mb": memory[s]} for s in runs},
-            "speed_ratio": ratios(speeds["madx"], speeds["peer"]),
-            "memory_ratio": memory["madx"] / memory["peer"],
-        }
+            for pair in keys.values():
+                for key in pair:
+                    run(key, number)
+        for name, pair in keys.items():
+            theirs, ours = (runs[key] for key in pair)
+            record["rows"][name] = {
+                **{side: {"tokens_per_s": statistics.median(r["tokens_per_s"] for r in found),
+                          "memory_mb": max(r["memory_mb"] for r in found)}
+                   for side, found in (("peer", theirs), ("madx", ours))},
+                "speed_ratio": ratios([r["tokens_per_s"] for r in ours], [r["tokens_per_s"] for r in theirs]),
+                "memory_ratio": max(r["memory_mb"] for r in ours) / max(r["memory_mb"] for r in theirs),
+            }  # fmt: skip
+        for row in STAGES[stage]:
+            if stage == "evaluation" or row.peer != row.ours:
+                continue
+            theirs, updates = runs[keys[row.name][0]][0]["losses"], keys[row.name][0][2]
+            if row.options == ("corpus",):
+                continue  # another loss
+            same = measure(sys.executable, "ours.py", folder, row.ours, updates, "same", *row.options)["losses"]
+            record["loss_difference"][row.name] = max(abs(a - b) for a, b in zip(same, theirs, strict=True))
+            record["loss_steps"][row.name] = len(same)
         if stage == "language":
-            cut = [measure(sys.executable, "ours.py", str(folder), stage, str(options.updates), "corpus")
-                   for _ in range(options.repeats)]  # fmt: skip
-            record["corpus_softmax"] = {
-                "tokens_per_s": statistics.median(r["tokens_per_s"] for r in cut),
-                "memory_mb": max(r["memory_mb"] for r in cut),
-                "speed_ratio": ratios([r["tokens_per_s"] for r in cut], speeds["peer"]),
-                "memory_ratio": max(r["memory_mb"] for r in cut) / memory["peer"],
-                "loss": {
-                    "full": statistics.mean(runs["madx"][0]["losses"]),
-                    "corpus": statistics.mean(cut[0]["losses"]),
-                },
-            }
-        if stage != "evaluation":
-            same = measure(sys.executable, "ours.py", str(folder), stage, str(options.updates), "same")
-            pairs = zip(same["losses"], runs["peer"][0]["losses"], strict=True)
-            record["loss_difference"][stage] = max(abs(a - b) for a, b in pairs)
-    flops = language_flops(workload.SHAPES[options.shape], workload.BLOCK, 2.0, 0.15)
-    rate = record["stages"]["language"]["madx"]["tokens_per_s"] * flops
-    record["gemm_share"] = rate / (record["gemm_gflops"] * 1e9)
+            ours = runs[keys["stage one"][1]]
+            flops = language_flops(workload.SHAPE, workload.BLOCK, 2.0, 0.15)
+            record["gemm_share"] = ratios([r["tokens_per_s"] * flops for r in ours], [r["gemm"] for r in ours])
+            record["gemm_gflops"] = statistics.median(r["gemm"] for r in ours) / 1e9
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / f"{options.shape}.json").write_text(json.dumps(record, indent=2) + "\n")
-    (options.out / f"{options.shape}.md").write_text(table(record))
+    file.write_text(json.dumps(record, indent=2) + "\n")
+    file.with_suffix(".md").write_text(table(record))
     print(table(record))
 
 

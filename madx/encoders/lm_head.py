@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHUNK = 4096  # rows of the decoder at once: they and their logits stay in the processor's cache
+CHUNK = {"cpu": 1024}  # rows of the decoder at once: they and their logits stay in the processor's cache
+LARGE_CHUNK = 16384  # elsewhere, where starting a kernel costs more
 
 
 class Decoder(NamedTuple):
@@ -78,11 +79,12 @@ class _FrozenDecoderLoss(torch.autograd.Function):
             total_M = torch.zeros_like(top_M)
             wanted = ctx.needs_input_grad[0]
             mean_MD = torch.zeros_like(states_MD, dtype=torch.float32)
-            for start in range(0, len(weight_RD), CHUNK):
-                w_CD = weight_RD[start : start + CHUNK].to(compute)
+            chunk = CHUNK.get(kind, LARGE_CHUNK)
+            for start in range(0, len(weight_RD), chunk):
+                w_CD = weight_RD[start : start + chunk].to(compute)
                 logits_MC = F.linear(x_MD, w_CD).float()
                 if bias_R is not None:
-                    logits_MC += bias_R[start : start + CHUNK]
+                    logits_MC += bias_R[start : start + chunk]
                 before_M, top_M = top_M, torch.maximum(top_M, logits_MC.amax(1))
                 shrink_M = (before_M - top_M).exp()
                 p_MC = logits_MC.sub_(top_M[:, None]).exp_()

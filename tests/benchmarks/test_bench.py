@@ -19,8 +19,9 @@ def test_ratios_are_taken_run_by_run() -> None:
 
 
 def test_operations_of_a_token_by_hand() -> None:
-    frozen = 2 * (4 * 64 + 2 * 8 * 16)
-    adapters = 2 * 2 * 8 * 4 + 2 * 2 * 4 * 2
+    """Two layers, of which the last is whole at half the positions only."""
+    frozen = 2 * 3 * 64 + 1.5 * (64 + 2 * 8 * 16)
+    adapters = 1.5 * 2 * 8 * 4 + 1.5 * 32
     attention = 2 * 4 * 10 * 8 * 3
     head = 0.5 * (4 * 8 * 100 + 6 * 64)
     assert language_flops(SHAPE, 10, 2.0, 0.5) == 4 * frozen + 6 * adapters + attention + head

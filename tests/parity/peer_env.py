@@ -23,5 +23,15 @@ def make() -> Path:
     return PYTHON
 
 
+def versions() -> dict[str, dict[str, str]]:
+    """What a comparison was made with: the peer's packages and ours."""
+    from importlib.metadata import version
+
+    return {
+        "peer": dict(package.split("==") for package in PACKAGES if "==" in package),
+        "madx": {name: version(name) for name in ("madx-adapters", "torch", "transformers")},
+    }
+
+
 if __name__ == "__main__":
     sys.exit(print(make()))

@@ -1,0 +1,74 @@
+"""The peer's side of time_to_loss.py, in `.venv-peer`: stage one with MAD-X's own hyper-parameters.
+
+python peer_loss.py FOLDER UPDATES      FOLDER: train.npy (blocks), held_out.npz (masked blocks), as madx made them
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import adapters
+import numpy as np
+import torch
+from adapters import SeqBnInvConfig
+from torch.utils.data import DataLoader
+from transformers import (
+    AutoModelForMaskedLM,
+    DataCollatorForLanguageModeling,
+    PreTrainedTokenizerFast,
+    get_linear_schedule_with_warmup,
+)
+
+folder, updates = Path(sys.argv[1]), int(sys.argv[2])
+base = sys.argv[3]
+torch.set_num_threads(2)
+torch.manual_seed(1)
+model = AutoModelForMaskedLM.from_pretrained(base)
+adapters.init(model)
+for layer in model.model.layers:  # `init` gives it a random bias
+    layer.attn.Wqkv.bias = None
+model.add_adapter("lang", config=SeqBnInvConfig(reduction_factor=2))
+model.train_adapter("lang")
+held_out = np.load(folder / "held_out.npz")
+sizes = held_out["sizes"].tolist()
+
+
+@torch.no_grad()
+def held_out_loss():
+    """Mean over the masked positions, on the masks that madx evaluates with."""
+    model.eval()
+    total, count, start = 0.0, 0, 0
+    for size in sizes:
+        ids = torch.from_numpy(held_out["ids"][start : start + size])
+        labels = torch.from_numpy(held_out["labels"][start : start + size])
+        start += size
+        targets = int((labels != -100).sum())
+        total += model(input_ids=ids, labels=labels).loss.item() * targets
+        count += targets
+    model.train()
+    return total / count
+
+
+blocks = np.load(folder / "train.npy")
+tokenizer = PreTrainedTokenizerFast(  # transformers 4.57 doesn't know the class that 5 names in the folder
+    tokenizer_file=f"{base}/tokenizer.json", mask_token="<mask>", pad_token="<pad>", cls_token="<s>", sep_token="</s>"
+)
+collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
+loader = DataLoader([{"input_ids": row.tolist()} for row in blocks], batch_size=64, shuffle=True, collate_fn=collate)
+optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, weight_decay=0.0)
+schedule = get_linear_schedule_with_warmup(optimizer, 0, updates)
+before = held_out_loss()
+began, step = time.perf_counter(), 0
+while step < updates:
+    for batch in loader:
+        model(**batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        step += 1
+        if step == updates:
+            break
+seconds = time.perf_counter() - began
+print(json.dumps({"before": before, "after": held_out_loss(), "seconds": seconds, "updates": updates}))
