@@ -14,6 +14,7 @@ import torch
 from adapters import SeqBnInvConfig
 from torch.utils.data import DataLoader
 from transformers import (
+    AutoConfig,
     AutoModelForMaskedLM,
     DataCollatorForLanguageModeling,
     PreTrainedTokenizerFast,
@@ -24,7 +25,10 @@ folder, updates = Path(sys.argv[1]), int(sys.argv[2])
 base = sys.argv[3]
 torch.set_num_threads(2)
 torch.manual_seed(1)
-model = AutoModelForMaskedLM.from_pretrained(base)
+config = AutoConfig.from_pretrained(base)
+config.global_attn_every_n_layers = 1  # transformers 4.57 doesn't read what 5 wrote of these two
+config.global_rope_theta = config.rope_parameters["full_attention"]["rope_theta"]
+model = AutoModelForMaskedLM.from_pretrained(base, config=config, dtype=torch.float32)
 adapters.init(model)
 for layer in model.model.layers:  # `init` gives it a random bias
     layer.attn.Wqkv.bias = None
@@ -51,9 +55,7 @@ def held_out_loss():
 
 
 blocks = np.load(folder / "train.npy")
-tokenizer = PreTrainedTokenizerFast(  # transformers 4.57 doesn't know the class that 5 names in the folder
-    tokenizer_file=f"{base}/tokenizer.json", mask_token="<mask>", pad_token="<pad>", cls_token="<s>", sep_token="</s>"
-)
+tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
 collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
 loader = DataLoader([{"input_ids": row.tolist()} for row in blocks], batch_size=64, shuffle=True, collate_fn=collate)
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, weight_decay=0.0)

@@ -10,16 +10,17 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / ".venv-peer"
 PYTHON = FOLDER / "bin" / "python"
-PACKAGES = ("adapters==1.3.0", "transformers==4.57.6", "torch==2.13.0", "numpy", "safetensors")
+PACKAGES = ("adapters==1.3.0", "transformers==4.57.6", "torch==2.13.0", "accelerate==1.15.0", "numpy", "safetensors")
 READY = FOLDER / "ready"
 
 
 def make() -> Path:
-    """The peer's interpreter; the environment is made once."""
-    if not READY.exists():
+    """The peer's interpreter; the environment is made once, and again when PACKAGES change."""
+    wanted = "\n".join(PACKAGES) + "\n"
+    if not READY.exists() or READY.read_text() != wanted:
         venv.create(FOLDER, with_pip=True, clear=True)
         subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        READY.write_text("\n".join(PACKAGES) + "\n")
+        READY.write_text(wanted)
     return PYTHON
 
 

@@ -1,0 +1,90 @@
+"""The quick start's plan, as madx's planner makes it, for the peer to execute: texts, labels, trainings, evaluations.
+
+python benchmarks/quickstart_plan.py PLAN.json          in `.venv`
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from madx.catalog.find import Catalogue
+from madx.cli import QUICKSTART
+from madx.corpora.clean import Cleaner, is_held_out
+from madx.corpora.documents import documents
+from madx.corpora.prepare import HELD_OUT_SHARE
+from madx.encoders.reference import BUNDLED
+from madx.pipeline.plan import Planner
+from madx.pipeline.recipe import load_recipe
+from madx.stages import Evaluation, LanguageStage, TaskStage
+from madx.stages.session import step_name
+from madx.tasks.data import LabelledData
+
+
+def language(stage: LanguageStage) -> dict[str, Any]:
+    cleaner, corpus, steps = Cleaner(), stage.text.corpus, stage.schedule.steps
+    cleaned = [cleaner(document) for source in corpus.sources for document in documents(source, None)]
+    lines = [text for text in cleaned if text is not None]
+    aside = [is_held_out(text, HELD_OUT_SHARE) for text in lines]
+    return {
+        "code": stage.subject,
+        "train": [text for text, out in zip(lines, aside, strict=True) if not out],
+        "held_out": [text for text, out in zip(lines, aside, strict=True) if out],
+        "block_size": corpus.block_size,
+        "batch_size": stage.batch_tokens // corpus.block_size,
+        **stage.schedule.model_dump(include={"steps", "learning_rate", "warm_up"}),
+        "evaluate_at": sorted({0, *(steps * i // 4 for i in (1, 2, 3)), steps}),  # LanguageStage.run
+        "adapter": {
+            "reduction_factor": stage.adapter.reduction_factor,
+            "inv_adapter_reduction_factor": stage.adapter.invertible.reduction_factor,
+        },
+        "seed": stage.seed,
+    }
+
+
+def rows(data: LabelledData) -> list[list[list[str]]]:
+    """Words and labels of each sentence."""
+    return [[list(example.inputs), list(example.gold)] for example in data.load()]
+
+
+def training(name: str, stage: TaskStage) -> dict[str, Any]:
+    return {
+        "name": name,
+        "task": stage.subject,
+        "labels": list(stage.train[0].task.labels),
+        "source": stage.train[0].language,
+        "train": rows(stage.train[0]),
+        "dev": rows(stage.dev[0]),
+        "below": [adapter.subject for adapter in stage.below],
+        "adapter": {"reduction_factor": stage.method.spec.reduction_factor},
+        **stage.model_dump(include={"cycle", "epochs", "batch_size", "learning_rate", "warm_up", "max_length", "seed"}),
+        "evaluations": [],
+    }
+
+
+def quickstart_plan() -> dict[str, Any]:
+    recipe = load_recipe(QUICKSTART / "recipe.toml")
+    plan = Planner(recipe, Catalogue(QUICKSTART), QUICKSTART, QUICKSTART).plan()
+    methods: dict[str, list[str]] = {}  # that an evaluation counts for
+    for cell in plan.cells:
+        methods.setdefault(step_name(cell.evaluation), []).append(cell.method)
+    trainings = {name: training(name, step) for name, step in plan.steps if isinstance(step, TaskStage)}
+    for name, step in plan.steps:
+        if isinstance(step, Evaluation):
+            trainings[step_name(step.task)]["evaluations"].append(
+                {
+                    "methods": methods[name],
+                    "target": step.test.language,
+                    "over": step.language.subject if step.language else None,
+                    "test": rows(step.test),
+                }
+            )
+    return {
+        "base": str(BUNDLED),
+        "languages": [language(step) for _, step in plan.steps if isinstance(step, LanguageStage)],
+        "trainings": list(trainings.values()),
+    }
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(json.dumps(quickstart_plan()))
