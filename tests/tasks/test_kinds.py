@@ -100,6 +100,11 @@ def test_a_prediction_does_not_depend_on_the_batch(tiny: Encoder) -> None:
     assert None not in results[0]
 
 
+def test_a_long_sentence_does_not_pad_the_short_ones() -> None:
+    features = [Feature((tuple(range(n)),), None, None, 0) for n in (60, *[5] * 20)]
+    assert list(by_length(features, 640)) == [[0], list(range(1, 21))]
+
+
 def test_batches_hold_every_example_once() -> None:
     features = [Feature((tuple(range(3 + i % 17)),), None, 0, i) for i in range(1003)]
     batches = training_order(features, 16, (1, 2))
