@@ -18,7 +18,7 @@ lint: .venv/ready
 peer: .venv/ready
 	$(BIN)/python tests/parity/peer_env.py
 
-# speed, memory and losses beside the real peer's, on 2 cores in about an hour and a half: results/speed/.
+# speed, memory and losses beside the real peer's, on 2 cores in some hours: results/speed/.
 # The labels and texts are the catalogue's files, under DATA.
 DATA ?= ../shared/data
 bench: .venv/ready
@@ -26,6 +26,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/quickstart.py
 	$(BIN)/python benchmarks/time_to_loss.py --data $(DATA)
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/opt_ins.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("madx needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'

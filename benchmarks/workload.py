@@ -22,6 +22,7 @@ from madx.formats.heads import save_head
 from madx.tasks.data import labelled_data
 from madx.tasks.examples import Tokens
 from madx.tasks.heads import Head
+from madx.tasks.kinds import KINDS
 
 SHAPE = {"vocab_size": 250_002, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
          "intermediate_size": 3072}  # fmt: skip
@@ -62,8 +63,6 @@ def make(folder: Path, data: Path, updates: int) -> Path:
 
 def _task_adapter(folder: Path, encoder: Encoder, task: str, spec: BottleneckSpec) -> None:
     known = Catalogue().task(task)
-    from madx.tasks.kinds import KINDS
-
     encoder.adapters.add("task", spec)
     save_adapter(folder, encoder, "task", pickle=True)
     save_head(folder, encoder, Head(KINDS[known.kind].head_spec(known), encoder.width), "task", pickle=True)
