@@ -24,10 +24,10 @@ from madx.encoders.int8 import int8_weights
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter
 from madx.formats.heads import load_head
-from madx.stages.language import CorpusVocabulary, masked_lm_loss, parts_of
+from madx.stages.language import CorpusVocabulary, masked_lm_loss, masked_tokens, parts_of
 from madx.stages.lower_states import LowerStates
 from madx.tasks import classification, tagging
-from madx.tasks.examples import Feature, padded_parts, training_order
+from madx.tasks.examples import Feature, parts_by_length, training_order
 
 folder, stage, updates, asked = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), set(sys.argv[4:])
 torch.set_num_threads(2)
@@ -70,7 +70,7 @@ if stage == "evaluation":
         began = time.perf_counter()
         for start in range(0, len(features), workload.BATCH):  # a language's sentences
             theirs = features[start : start + workload.BATCH]
-            for _, batch in padded_parts(theirs, encoder.micro_tokens, 1, device, False):
+            for _, batch in parts_by_length(theirs, encoder):
                 kind.decode(head, encoder.hidden(batch.ids_BT, batch.mask_BT, read=kind.read_positions(batch)), batch)
                 tokens += batch.tokens
 else:
@@ -93,14 +93,14 @@ else:
             began = time.perf_counter()
         total, count = 0.0, 0
         if stage == "language":
-            for micro in parts_of(work[step], encoder.micro_tokens):
+            for micro in parts_of(work[step], masked_tokens(encoder)):
                 loss = masked_lm_loss(encoder, micro.inputs, vocabulary) / len(work[step].targets_M)
                 loss.backward()
                 total, count = total + loss.item(), count + micro.tokens
         else:
             chosen_features = [features[i] for i in order[step]]
             targets = sum(map(kind.targets, chosen_features))
-            for _, batch in padded_parts(chosen_features, encoder.micro_tokens, 1, device, False):
+            for _, batch in parts_by_length(chosen_features, encoder):
                 below = lower.of(batch) if lower else None
                 states = encoder.hidden(batch.ids_BT, batch.mask_BT, read=kind.read_positions(batch), lower=below)
                 loss = kind.summed_loss(head, states, batch) / targets

@@ -20,6 +20,7 @@ from madx.config import InputError, first_line
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
 from madx.encoders.lm_head import Decoder, summed_cross_entropy
 from madx.encoders.lower import Layers, Lower
+from madx.encoders.packed import ATTENTION, Packed, positions
 from madx.encoders.reference import EncoderRef
 from madx.encoders.sites import Positions
 
@@ -58,6 +59,10 @@ class Encoder:
             device
         )
         self.has_types: bool = self.model_type == "bert"  # segment ids mean something to it
+        self.pad_id: int = config.pad_token_id or 0
+        self.can_pack = self.device.type == "cpu" and config._attn_implementation == "sdpa"
+        if self.can_pack:
+            config._attn_implementation = ATTENTION
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
         self.sites = self.family.sites(self.base)
@@ -74,6 +79,11 @@ class Encoder:
     def micro_tokens(self) -> int:
         """Tokens that are run at once: enough to keep the processor busy; more would only cost memory."""
         return 32768 if self.device.type == "cuda" else max(256, 2**19 // self.width)
+
+    @property
+    def packs(self) -> bool:
+        """Whether `hidden` with `read` costs as much as a batch's real tokens, its padding not counted."""
+        return self.can_pack and self.adapters.is_position_wise
 
     @functools.cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -106,11 +116,20 @@ class Encoder:
             ids_BT = ids_BT.repeat(copies, 1)
             mask_BT = None if mask_BT is None else mask_BT.repeat(copies, 1)
             types_BT = None if types_BT is None else types_BT.repeat(copies, 1)
-        types = {} if types_BT is None else {"token_type_ids": types_BT}
+        inputs: dict[str, Any] = {"input_ids": ids_BT, "attention_mask": mask_BT}
+        if types_BT is not None:
+            inputs["token_type_ids"] = types_BT
+        if read is not None and mask_BT is not None and self.packs:
+            packed = Packed.of(mask_BT)
+            inputs = {name: packed.row(value) for name, value in inputs.items() if name != "attention_mask"}
+            inputs["position_ids"] = packed.row(positions(self.family.embeddings(self.base), ids_BT))
+            inputs["groups"] = packed.groups
+            read = packed.places(read)
+            lower = None if lower is None else Lower(lower.layers, packed.row(lower.states_BTD))
         self.last_layer.read = read if self.adapters.is_position_wise else None
         try:
             with self.layers.only_above(lower):
-                states: Tensor = self.base(input_ids=ids_BT, attention_mask=mask_BT, **types).last_hidden_state
+                states: Tensor = self.base(**inputs).last_hidden_state
         finally:
             kept, self.last_layer.read = self.last_layer.read, None
         if read is None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHUNK = {"cpu": 1024}  # rows of the decoder at once: they and their logits stay in the processor's cache
+CHUNK = {"cpu": 2048}  # rows of the decoder at once: they and their logits stay in the processor's cache
 LARGE_CHUNK = 16384  # elsewhere, where starting a kernel costs more
 
 
@@ -74,7 +74,7 @@ class _FrozenDecoderLoss(torch.autograd.Function):
         kind = states_MD.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states_MD.dtype
         with torch.autocast(kind, enabled=False):
-            x_MD = states_MD.to(compute)
+            x_DM = states_MD.to(compute).t().contiguous()
             top_M = torch.full_like(targets_M, -torch.inf, dtype=torch.float32)
             total_M = torch.zeros_like(top_M)
             wanted = ctx.needs_input_grad[0]
@@ -82,19 +82,19 @@ class _FrozenDecoderLoss(torch.autograd.Function):
             chunk = CHUNK.get(kind, LARGE_CHUNK)
             for start in range(0, len(weight_RD), chunk):
                 w_CD = weight_RD[start : start + chunk].to(compute)
-                logits_MC = F.linear(x_MD, w_CD).float()
+                logits_CM = (w_CD @ x_DM).float()  # a fifth faster on a processor than its transpose
                 if bias_R is not None:
-                    logits_MC += bias_R[start : start + chunk]
-                before_M, top_M = top_M, torch.maximum(top_M, logits_MC.amax(1))
+                    logits_CM += bias_R[start : start + chunk, None]
+                before_M, top_M = top_M, torch.maximum(top_M, logits_CM.amax(0))
                 shrink_M = (before_M - top_M).exp()
-                p_MC = logits_MC.sub_(top_M[:, None]).exp_()
-                total_M = total_M * shrink_M + p_MC.sum(1)
+                p_CM = logits_CM.sub_(top_M).exp_()
+                total_M = total_M * shrink_M + p_CM.sum(0)
                 if wanted:
                     mean_MD.mul_(shrink_M[:, None])
                     if compute == torch.float32:
-                        mean_MD.addmm_(p_MC, w_CD)
+                        mean_MD.addmm_(p_CM.t(), w_CD)
                     else:
-                        mean_MD += (p_MC.to(compute) @ w_CD).float()
+                        mean_MD += (p_CM.to(compute).t() @ w_CD).float()
             own_MD = weight_RD[targets_M].float()
             logit_M = (states_MD.float() * own_MD).sum(1)
             if bias_R is not None:

@@ -13,7 +13,7 @@ import torch
 
 from madx.encoders.encoder import Encoder
 from madx.encoders.lower import Lower
-from madx.tasks.examples import Batch, Feature, padded_parts
+from madx.tasks.examples import Batch, Feature, parts_by_length
 
 
 class LowerStates:
@@ -33,8 +33,7 @@ class LowerStates:
         self._path = path
         self._file = open(path, "w+b")
         rows = done = 0
-        pad_id = encoder.tokenizer.pad_token_id
-        for chosen, batch in padded_parts(features, encoder.micro_tokens, pad_id, encoder.device, encoder.has_types):
+        for chosen, batch in parts_by_length(features, encoder):
             states_BTD = encoder.lower_states(count, batch.ids_BT, batch.mask_BT, batch.types_BT).states_BTD.cpu()
             for state_TD, (key, length) in zip(states_BTD, _sequences(batch), strict=True):
                 if key not in self._places:

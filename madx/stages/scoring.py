@@ -9,7 +9,7 @@ from torch import nn
 
 from madx.encoders.encoder import Encoder
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Example, Tokens, padded_parts
+from madx.tasks.examples import Example, Tokens, parts_by_length
 from madx.tasks.metrics import Metric, metrics_of
 
 
@@ -22,8 +22,7 @@ def decode_all(
     features = kind.features(examples, tokens, data.task)
     decoded: list[Any] = [None] * len(features)
     head.eval()
-    pad_id = encoder.tokenizer.pad_token_id
-    for chosen, batch in padded_parts(features, encoder.micro_tokens, pad_id, encoder.device, encoder.has_types):
+    for chosen, batch in parts_by_length(features, encoder):
         states = encoder.hidden(batch.ids_BT, batch.mask_BT, batch.types_BT, kind.read_positions(batch))
         for i, value in zip(chosen, kind.decode(head, states, batch), strict=True):
             decoded[i] = value

@@ -28,7 +28,7 @@ from madx.stages.lower_states import LowerStates
 from madx.stages.scoring import decode_all, score_examples
 from madx.stages.session import Session
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Batch, Feature, Tokens, padded_parts, training_order
+from madx.tasks.examples import Batch, Feature, Tokens, parts_by_length, training_order
 from madx.tasks.heads import Head
 from madx.training.fit import Micro, Schedule, fit
 
@@ -74,14 +74,12 @@ class TaskStage(Frozen):
             features = {code: kind.features(e, tokens, spec) for code, e in examples.items()}
             dev = [(data, data.load()) for data in self.dev]
             batches = Batches(features, self.batch_size, self.seed)
-            pad_id = encoder.tokenizer.pad_token_id
-
             lower = self._lower_states(encoder, features, names, folder, session)
 
             def batch(step: int) -> Sequence[Micro]:
                 language, chosen = batches(step)
                 over = names[step % len(names)] if self.cycle else (language if language in names else None)
-                parts = padded_parts(chosen, encoder.micro_tokens, pad_id, encoder.device, encoder.has_types)
+                parts = parts_by_length(chosen, encoder)
                 return [
                     Micro(
                         (over, part, lower[language].of(part) if lower else None),

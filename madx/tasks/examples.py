@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from madx.catalog.task import HubData
 from madx.config import InputError, first_line, nearest
 from madx.corpora.documents import read_lines
 from madx.corpora.packing import begin_and_end
+from madx.encoders.encoder import Encoder
 
 
 class Example(NamedTuple):
@@ -142,13 +144,20 @@ def training_order(features: Sequence[Feature], batch_size: int, seed: tuple[int
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def by_length(features: Sequence[Feature], tokens: int) -> Iterator[list[int]]:
-    """All features once, longest first, at most `tokens` (padding included) in a batch.
+def by_length(features: Sequence[Feature], tokens: int, packed: bool) -> Iterator[list[int]]:
+    """All features once, longest first. `packed`: padding costs nothing, so batches of equal size, of about `tokens`.
 
-    Of all ways to cut the sorted features, the one with the least to compute: padded tokens, and for every batch what
-    starting it costs, a sixteenth of `tokens`.
+    Otherwise at most `tokens` a batch, padding included, and of all ways to cut the sorted features the one with the
+    least to compute: padded tokens, and for every batch what starting it costs, a sixteenth of `tokens`.
     """
     order = sorted(range(len(features)), key=lambda i: -features[i].length)
+    if packed:
+        ends = list(accumulate(sum(map(len, features[i].sequences)) for i in order))
+        count = math.ceil(ends[-1] / tokens) if ends else 0
+        # each goes where its last token falls
+        for _, part in groupby(zip(order, ends, strict=True), key=lambda one: (one[1] - 1) * count // ends[-1]):
+            yield [i for i, _ in part]
+        return
     least, start = [0.0], [0]  # of the first n features: what they cost, and where their last batch begins
     for end in range(1, len(order) + 1):
         rows, best = 0, (math.inf, end - 1)
@@ -167,12 +176,10 @@ def by_length(features: Sequence[Feature], tokens: int) -> Iterator[list[int]]:
         yield order[first:end]
 
 
-def padded_parts(
-    features: Sequence[Feature], tokens: int, pad_id: int, device: torch.device, with_types: bool
-) -> Iterator[tuple[list[int], Batch]]:
-    """`by_length`, padded: which features, and their batch."""
-    for rows in by_length(features, tokens):
-        yield rows, pad([features[i] for i in rows], pad_id, device, with_types)
+def parts_by_length(features: Sequence[Feature], encoder: Encoder) -> Iterator[tuple[list[int], Batch]]:
+    """`by_length`, as large as the encoder likes them: which features, and their batch."""
+    for rows in by_length(features, encoder.micro_tokens, encoder.packs):
+        yield rows, pad([features[i] for i in rows], encoder.pad_id, encoder.device, encoder.has_types)
 
 
 class Tokens:

@@ -1,5 +1,6 @@
 """The four kinds of task: what they read, that nothing is lost, and what they decode."""
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -87,22 +88,31 @@ def test_a_prediction_does_not_depend_on_the_batch(tiny: Encoder) -> None:
     tokens = Tokens(tiny.tokenizer, 64)
     features = tagging.features(examples, tokens, POS)
     results = []
-    for budget in (1, 40, 10_000):
+    for budget, packed in itertools.product((1, 40, 10_000), (True, False)):
+        tiny.can_pack = packed
         decoded: list[Any] = [None] * len(features)
-        for chosen in by_length(features, budget):
+        for chosen in by_length(features, budget, packed):
             batch = pad([features[i] for i in chosen], 0, tiny.device, False)
             with torch.no_grad():
                 states = tiny.hidden(batch.ids_BT, batch.mask_BT, read=tagging.read_positions(batch))
             for i, value in zip(chosen, tagging.decode(head, states, batch), strict=True):
                 decoded[i] = value
         results.append(decoded)
-    assert results[0] == results[1] == results[2]
+    assert all(result == results[0] for result in results)
     assert None not in results[0]
 
 
 def test_a_long_sentence_does_not_pad_the_short_ones() -> None:
     features = [Feature((tuple(range(n)),), None, None, 0) for n in (60, *[5] * 20)]
-    assert list(by_length(features, 640)) == [[0], list(range(1, 21))]
+    assert list(by_length(features, 640, packed=False)) == [[0], list(range(1, 21))]
+
+
+def test_without_padding_batches_are_of_equal_size() -> None:
+    features = [Feature((tuple(range(n)),), None, None, 0) for n in (60, *[5] * 20)]
+    assert list(by_length(features, 640, packed=True)) == [list(range(21))]
+    halves = list(by_length(features, 80, packed=True))
+    assert [sum(features[i].length for i in half) for half in halves] == [80, 80]
+    assert sorted(i for half in by_length(features, 7, packed=True) for i in half) == list(range(21))
 
 
 def test_batches_hold_every_example_once() -> None:

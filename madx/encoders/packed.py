@@ -1,0 +1,87 @@
+"""A batch without its padding: the real tokens in one row, and every sequence attends to itself alone.
+
+Exact: all else that an encoder does, it does at every position by itself. Attention is computed sequence by sequence,
+those of equal length that stand next to each other at once, so that none of it is masked. For processors, where what
+isn't multiplied is time saved; on a GPU many small attentions would take longer than the padding.
+"""
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from madx.encoders.sites import Positions
+
+ATTENTION = "madx_packed"  # its name among transformers' attention functions
+attention: Callable[..., tuple[Tensor, None]] = sdpa_attention_forward
+
+
+class Packed(NamedTuple):
+    """N real tokens of a batch of B sequences, padded to T behind."""
+
+    real: Positions  # rows and columns of the N, sequence by sequence
+    first_B: Tensor  # where a sequence begins among the N
+    groups: list[tuple[int, int]]  # how many sequences of what length follow each other
+
+    @staticmethod
+    def of(mask_BT: Tensor) -> "Packed":
+        mask_BT = mask_BT.bool()
+        lengths_B = mask_BT.sum(1)
+        rows_N, columns_N = mask_BT.nonzero(as_tuple=True)
+        groups = [(len(list(equal)), length) for length, equal in groupby(lengths_B.tolist())]
+        return Packed((rows_N, columns_N), lengths_B.cumsum(0) - lengths_B, groups)
+
+    def row(self, values_BT: Tensor) -> Tensor:
+        """(B, T, ...) to (1, N, ...)."""
+        return values_BT[self.real][None]
+
+    def places(self, positions: Positions) -> Positions:
+        """Where positions of the batch are in the row."""
+        rows_M, columns_M = positions
+        return torch.zeros_like(rows_M), self.first_B[rows_M] + columns_M
+
+
+def positions(embeddings: nn.Module, ids_BT: Tensor) -> Tensor:
+    """The position that an encoder gives to each token of a padded batch, (B, T)."""
+    count: Any = getattr(embeddings, "create_position_ids_from_input_ids", None)
+    if count is not None:  # RoBERTa and XLM-R begin behind their padding's id
+        return count(ids_BT, embeddings.padding_idx)  # type: ignore[no-any-return]
+    return torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    groups: list[tuple[int, int]] | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """(1, H, N, D) three times to (1, N, H, D), as transformers asks of an attention function.
+
+    Without `groups`: transformers' own, on a padded batch.
+    """
+    if groups is None:
+        return attention(module, query, key, value, attention_mask, **options)
+    sizes = [count * length for count, length in groups]
+    window = options.get("sliding_window")  # positions to either side, and itself
+    outputs = []
+    split = [torch.split(x[0], sizes, dim=1) for x in (query, key, value)]
+    for (count, length), *parts in zip(groups, *split, strict=True):
+        q, k, v = (part.unflatten(1, (count, length)).transpose(0, 1) for part in parts)  # (count, H, length, D)
+        near = None
+        if window is not None and length > window:
+            place = torch.arange(length, device=q.device)
+            near = ((place[:, None] - place).abs() < window)[None, None]
+        outputs.append(attention(module, q, k, v, near, **options)[0].flatten(0, 1))
+    return torch.cat(outputs)[None], None
+
+
+AttentionInterface.register(ATTENTION, packed_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
