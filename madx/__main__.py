@@ -1,3 +1,4 @@
 from madx.cli import main
 
-main()
+if __name__ == "__main__":  # not in a helper's process
+    main()

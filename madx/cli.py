@@ -39,6 +39,10 @@ CatalogOption = Annotated[list[Path] | None, typer.Option("--catalog", help="You
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key: key=value. Repeatable.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, envvar="MADX_JOBS", help="Steps made at once; default: several for small encoders."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
 Source = Annotated[
     str, typer.Argument(help="OWNER/REPOSITORY/NAME@REVISION on the Hub, https://HOST/DIRECTORY, or a folder.")
@@ -87,6 +91,7 @@ def run(
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan: what is reused, what will run.")] = False,
     as_json: Json = False,
+    jobs: Jobs = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -98,7 +103,7 @@ def run(
         recipe, data = QUICKSTART / "recipe.toml", data or QUICKSTART
         extra.append(QUICKSTART)
     loaded = load_recipe(recipe, set_ or [])
-    _run_recipe(loaded, _catalogue(extra), data, recipe.parent, results, device, dry_run, as_json, quiet)
+    _run_recipe(loaded, _catalogue(extra), data, recipe.parent, results, device, dry_run, as_json, quiet, jobs)
 
 
 def _catalogue(extra: list[Path]) -> Catalogue:
@@ -109,7 +114,7 @@ def _catalogue(extra: list[Path]) -> Catalogue:
 
 def _run_recipe(
     recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path, results: Path, device: str,
-    dry_run: bool = False, as_json: bool = False, quiet: bool = False,
+    dry_run: bool = False, as_json: bool = False, quiet: bool = False, jobs: int | None = None,
 ) -> None:  # fmt: skip
     from madx.pipeline.plan import Planner, check_inputs
 
@@ -120,7 +125,7 @@ def _run_recipe(
         return
     check_inputs(plan, session.store.is_done)
     began = time.perf_counter()
-    _execute(plan, session, quiet)
+    _execute(plan, session, quiet, jobs)
     from madx.pipeline.run import write_run
     from madx.report.page import write_report
 
@@ -146,12 +151,13 @@ def _session(results: Path, data: Path | None, device: str, trackers: tuple[str,
     return Session(Store(results / ".store"), choose_device(device), data, tuple(trackers))
 
 
-def _execute(plan: Plan, session: Session, quiet: bool) -> None:
+def _execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> None:
     """Run the steps with a progress bar, an estimate and one line per finished step."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
+    from madx.pipeline.helpers import helpers, jobs_for
     from madx.pipeline.run import run_plan
 
     console = Console(stderr=True, quiet=quiet)
@@ -177,15 +183,17 @@ def _execute(plan: Plan, session: Session, quiet: bool) -> None:
             elif progress.what == "start":
                 bars.reset(bar, description=progress.name, total=None, numbers="")
             elif progress.what == "waiting":
-                console.print(f"{at}: another process is making it; waiting")
+                bars.reset(bar, description=f"{progress.name}: another process is making it", total=None, numbers="")
             else:
-                console.print(f"{at}  {progress.seconds:.1f} s", highlight=False)
+                by = ", by another process" if progress.what == "made" else ""
+                console.print(f"{at}  {progress.seconds:.1f} s{by}", highlight=False)
                 for warning in progress.warnings:
                     console.print(f"warning: {warning}", highlight=False)
 
         session.watch = watch
         try:
-            run_plan(plan, session, tell)
+            with helpers(plan, session, jobs or jobs_for(plan, session)) as check:
+                run_plan(plan, session, tell, check)
         except KeyboardInterrupt:
             print("interrupted; what was finished stays, run the same command to go on", file=sys.stderr)
             raise

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ class Store:
         return result
 
     @contextmanager
-    def claim(self, name: str, waiting: Callable[[], None] = lambda: None) -> Iterator[Path | None]:
-        """The folder to work in, or None if it is finished; another process that works on it is waited for.
+    def claim(self, name: str) -> Iterator[Path | None]:
+        """The folder to work in, or None if it is finished or another process works on it.
 
         The lock is the operating system's: it is gone when its holder is, however that ended.
         """
@@ -70,8 +70,8 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            waiting()
-            lock.acquire()
+            yield None
+            return
         try:
             if self.is_done(name):
                 yield None

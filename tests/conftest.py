@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
+os.environ["MADX_JOBS"] = "1"  # a helper takes seconds to start
 
 import shutil
 from collections.abc import Callable

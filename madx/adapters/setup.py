@@ -100,7 +100,9 @@ def enter(
 ) -> tuple[Tensor, Tensor]:
     """What a sequential adapter works on and the residual that it adds; `normed` is norm(h + r) if it is known."""
     residual = h
-    if spec.original_ln_before:
+    if spec.original_ln_before and normed is not None and spec.residual_before_ln != "post_add":
+        h = normed  # what the sum was for
+    elif spec.original_ln_before:
         total = h + r
         if spec.residual_before_ln == "post_add":
             residual = total
@@ -127,21 +129,14 @@ def stack_output(
     x0: Tensor,
     r: Tensor,
     norm: Norm | None,
-    known: tuple[Tensor, Tensor] | None = None,
+    base: Tensor | None = None,
 ) -> Tensor:
     """The output of a sub-layer with these adapters stacked in it.
 
-    With norm: the layer's new output, LN included; `known` are s = x0 + r and LN s where the caller has them already.
+    With norm: the layer's new output, LN included; `base` is LN(x0 + r) where the caller has it already.
     Without: what the sub-layer adds to the stream.
     For MAD-X's stack: y = LN(s + A_l(LN s) + A_t(LN(s + A_l(LN s)))), s = x0 + r (Pfeiffer et al. 2020, section 3).
     """
-    if known is not None and norm is not None and all(adapter.spec.is_usual for adapter in adapters):
-        s, normed = known
-        for adapter in adapters:  # the same as below with half the additions
-            s = adapter(normed, s)
-            normed = norm(s)
-        return normed
-    base = None if known is None else known[1]
     h = x0
     for adapter in adapters:
         if adapter.spec.parallel:

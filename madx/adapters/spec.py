@@ -53,12 +53,6 @@ class BottleneckSpec(Frozen):
             raise ValueError("residual_before_ln = 'post_add' needs original_ln_before")
         return self
 
-    @property
-    def is_usual(self) -> bool:
-        """Whether residual and norm stand where MAD-X has them: A(LN s) is added to s, and LN follows."""
-        moved = self.parallel or not self.original_ln_before or not self.original_ln_after
-        return not moved and self.residual_before_ln is True and not self.adapter_residual_before_ln
-
     def bottleneck(self, width: int, layer: int) -> int:
         """Width of the bottleneck in a layer."""
         if self.bottleneck_size is not None:

@@ -52,7 +52,7 @@ class PostNorm:
             if bank.active is not None and not bank.is_plain:
                 modules = bank.modules_at(self.layer, self.place, norm.forward)
                 return composed_output(bank.active, modules, x0, r, norm.forward)
-            return stack_output(bottlenecks, x0, r, norm.forward, known=(args[0], output))
+            return stack_output(bottlenecks, x0, r, norm.forward, base=output)
 
         self.residual.register_forward_pre_hook(catch_residual, with_kwargs=True)
         self.added.register_forward_hook(catch_added)

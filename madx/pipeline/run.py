@@ -22,9 +22,9 @@ from madx.tasks.metrics import metrics_of
 
 
 class Progress(NamedTuple):
-    """A step begins, ends, is reused or is waited for."""
+    """What has become of a step; another process may have made it, or be making it."""
 
-    what: str  # "start" | "done" | "reused" | "waiting"
+    what: str  # "start" | "done" | "made" | "reused" | "waiting"
     number: int
     total: int
     name: str
@@ -32,21 +32,43 @@ class Progress(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def run_plan(plan: Plan, session: Session, tell: Callable[[Progress], None]) -> None:
-    """Every step that isn't finished, in order."""
+def run_plan(
+    plan: Plan, session: Session, tell: Callable[[Progress], None], check: Callable[[], None] = lambda: None
+) -> None:
+    """Every step that isn't finished, in order; what another process is making is passed over, and waited for last.
+
+    `check` is called after every step, and while nothing can be done.
+    """
     total = len(plan.steps)
+    todo = {}
     for number, (name, step) in enumerate(plan.steps, 1):
         if session.store.is_done(name):
             tell(Progress("reused", number, total, name))
-            continue
-        with session.store.claim(name, lambda: tell(Progress("waiting", number, total, name))) as folder:  # noqa: B023
-            if folder is None:  # another process has just made it
-                tell(Progress("reused", number, total, name))
+        else:
+            todo[name] = (number, step)
+    needed = {name: [n for n in _upstream(step)[:-1] if n in todo] for name, (_, step) in todo.items()}
+    waiting: set[str] = set()
+    while todo:
+        before = len(todo)
+        for name, (number, step) in list(todo.items()):
+            if any(n in todo for n in needed[name]):
                 continue
-            tell(Progress("start", number, total, name))
-            result, seconds = _run_step(step, folder, session)
-            session.store.finish(name, {"seconds": seconds, "result": result, "memory_mb": _memory(session)})
-            tell(Progress("done", number, total, name, seconds, tuple(result.get("warnings", ()))))
+            with session.store.claim(name) as folder:
+                if folder is not None:
+                    tell(Progress("start", number, total, name))
+                    result, seconds = _run_step(step, folder, session)
+                    session.store.finish(name, {"seconds": seconds, "result": result, "memory_mb": _memory(session)})
+            if session.store.is_done(name):
+                made, what = session.store.result(name), "made" if folder is None else "done"
+                warnings = tuple(made["result"].get("warnings", ()))
+                tell(Progress(what, number, total, name, made["seconds"], warnings))
+                del todo[name]
+            elif name not in waiting:
+                waiting.add(name)
+                tell(Progress("waiting", number, total, name))
+            check()
+        if len(todo) == before:
+            time.sleep(0.1)
 
 
 def _run_step(step: Step, folder: Path, session: Session) -> tuple[dict[str, Any], float]:

@@ -77,7 +77,7 @@ def fit(
     )
     if trackers:
         accelerator.init_trackers("madx", config=schedule.model_dump())
-    optimizer = torch.optim.AdamW(values, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.AdamW(values, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
     start, evaluations, best, first_losses = 0, [], None, []
     state = load_checkpoint(folder)
     if state is not None:

@@ -127,6 +127,20 @@ def test_two_runs_at_once_neither_repeat_nor_corrupt(project: Path) -> None:
     assert outputs[0][0] == outputs[1][0]
 
 
+def test_two_jobs_share_the_work_and_change_no_number(project: Path) -> None:
+    settings = ("run", "recipe.toml", "--set", 'methods=["madx", "task-only"]')
+    madx(project, *settings, "--jobs", "1", "--results", "alone")
+    _, error = madx(project, *settings, "--jobs", "2", "--results", "together")
+    lines = [line for line in error.splitlines() if line.startswith("[")]
+    assert len(lines) == len({line.split()[1] for line in lines}) == 16  # 2 texts, 2 languages, 4 tasks, 8 evaluations
+    alone, together = ((project / name / "tiny" / "scores.csv").read_text() for name in ("alone", "together"))
+    columns = [name for name in alone.splitlines()[0].split(",") if name != "steps_seconds"]
+    alone_rows, together_rows = (
+        [{key: row[key] for key in columns} for row in csv.DictReader(text.splitlines())] for text in (alone, together)
+    )
+    assert alone_rows == together_rows
+
+
 @pytest.mark.parametrize("kind", ["classification", "multiple-choice", "question-answering"])
 def test_every_kind_of_task_runs(project: Path, kind: str) -> None:
     rows = {

@@ -1,0 +1,97 @@
+"""Further processes that run the same plan on the same store, so that steps which don't need each other are made at
+once. The store keeps them apart: whoever has claimed a step makes it, and the others go on with another one.
+
+For small encoders on a processor, whose matrices are too small for several cores.
+"""
+
+import multiprocessing
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from madx.pipeline.plan import Plan
+from madx.pipeline.run import Progress, run_plan
+from madx.stages.session import Session
+from madx.stages.task import TaskStage
+
+SMALL = 384  # width; at 768 two cores are busy with one step
+MOST = 4  # each holds an encoder, and about 1 GB in all
+
+
+def jobs_for(plan: Plan, session: Session) -> int:
+    """How many steps are best made at once here. One, unless there are several trainings of a small encoder to do."""
+    cores = torch.get_num_threads()
+    to_train = [step for name, step in plan.steps if isinstance(step, TaskStage) and not session.store.is_done(name)]
+    if session.device.type != "cpu" or cores == 1 or len(to_train) < 2:
+        return 1
+    return min(cores, MOST, len(to_train)) if session.encoder(plan.encoder).width <= SMALL else 1
+
+
+@contextmanager
+def helpers(plan: Plan, session: Session, jobs: int) -> Iterator[Callable[[], None]]:
+    """Within, `jobs` - 1 other processes work on the plan, and the threads are shared out among all.
+
+    Gives a function that raises what one of them has failed with. At the end they are stopped.
+    """
+    if jobs == 1:
+        yield lambda: None
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // jobs))
+    new = multiprocessing.get_context("spawn")
+    running, ends = [], []
+    for _ in range(jobs - 1):
+        here, there = new.Pipe(duplex=False)
+        place = (session.store, session.device, session.data, session.trackers)
+        process = new.Process(target=_help, args=(plan, place, torch.get_num_threads(), there), daemon=True)
+        process.start()
+        there.close()
+        running.append(process)
+        ends.append(here)
+
+    def check() -> None:
+        for end in ends:
+            if end.poll():
+                try:
+                    error: Exception = end.recv()
+                except EOFError:  # it has ended; what it had claimed is free again
+                    ends.remove(end)
+                    return
+                raise error
+
+    try:
+        yield check
+    finally:
+        torch.set_num_threads(threads)
+        for process in running:
+            process.terminate()
+            process.join()
+
+
+def _help(plan: Plan, place: tuple[Any, ...], threads: int, errors: Connection) -> None:
+    """What a helper does. It ends with the process that it helps, however that ends."""
+    torch.set_num_threads(threads)
+    session = Session(*place)
+    parent = multiprocessing.parent_process()
+
+    def go_on(*_: Any) -> None:
+        if parent is not None and not parent.is_alive():
+            sys.exit(1)
+
+    def tell(_: Progress) -> None:
+        go_on()
+
+    session.watch = go_on
+    try:
+        run_plan(plan, session, tell)
+    except KeyboardInterrupt:
+        pass  # the one that is helped says so
+    except Exception as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        errors.send(error)
