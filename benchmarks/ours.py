@@ -100,7 +100,7 @@ else:
         else:
             chosen_features = [features[i] for i in order[step]]
             targets = sum(map(kind.targets, chosen_features))
-            for _, batch in parts_by_length(chosen_features, encoder):
+            for _, batch in parts_by_length(chosen_features, encoder, training=True):
                 below = lower.of(batch) if lower else None
                 states = encoder.hidden(batch.ids_BT, batch.mask_BT, read=kind.read_positions(batch), lower=below)
                 loss = kind.summed_loss(head, states, batch) / targets

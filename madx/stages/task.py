@@ -79,7 +79,7 @@ class TaskStage(Frozen):
             def batch(step: int) -> Sequence[Micro]:
                 language, chosen = batches(step)
                 over = names[step % len(names)] if self.cycle else (language if language in names else None)
-                parts = parts_by_length(chosen, encoder)
+                parts = parts_by_length(chosen, encoder, training=True)
                 return [
                     Micro(
                         (over, part, lower[language].of(part) if lower else None),

@@ -176,9 +176,12 @@ def by_length(features: Sequence[Feature], tokens: int, packed: bool) -> Iterato
         yield order[first:end]
 
 
-def parts_by_length(features: Sequence[Feature], encoder: Encoder) -> Iterator[tuple[list[int], Batch]]:
+def parts_by_length(
+    features: Sequence[Feature], encoder: Encoder, training: bool = False
+) -> Iterator[tuple[list[int], Batch]]:
     """`by_length`, as large as the encoder likes them: which features, and their batch."""
-    for rows in by_length(features, encoder.micro_tokens, encoder.packs):
+    tokens = encoder.micro_tokens if training else 2 * encoder.micro_tokens  # nothing is kept for gradients
+    for rows in by_length(features, tokens, encoder.packs):
         yield rows, pad([features[i] for i in rows], encoder.pad_id, encoder.device, encoder.has_types)
 
 
