@@ -73,7 +73,7 @@ def train(folder: Path) -> dict[str, float]:
     from madx.corpora.packing import Blocks
     from madx.encoders.encoder import load_encoder
     from madx.encoders.reference import resolve_encoder
-    from madx.stages.language import masked_for, masked_lm_loss, masked_tokens, parts_of
+    from madx.stages.language import masked_for, masked_lm_loss, parts_of
     from madx.training.fit import Micro, Schedule, fit
 
     torch.set_num_threads(2)
@@ -85,7 +85,7 @@ def train(folder: Path) -> dict[str, float]:
 
     def batch(step: int) -> list[Micro]:
         masked = masked_for(encoder, torch.from_numpy(blocks.batch(step, 16, 1)), step)
-        return parts_of(masked, masked_tokens(encoder))
+        return parts_of(masked, encoder.many_tokens)
 
     def loss(masked: Any) -> torch.Tensor:
         moments.append(time.perf_counter())

@@ -24,7 +24,7 @@ from madx.encoders.int8 import int8_weights
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter
 from madx.formats.heads import load_head
-from madx.stages.language import CorpusVocabulary, masked_lm_loss, masked_tokens, parts_of
+from madx.stages.language import CorpusVocabulary, masked_lm_loss, parts_of
 from madx.stages.lower_states import LowerStates
 from madx.tasks import classification, tagging
 from madx.tasks.examples import Feature, parts_by_length, training_order
@@ -93,7 +93,7 @@ else:
             began = time.perf_counter()
         total, count = 0.0, 0
         if stage == "language":
-            for micro in parts_of(work[step], masked_tokens(encoder)):
+            for micro in parts_of(work[step], encoder.many_tokens):
                 loss = masked_lm_loss(encoder, micro.inputs, vocabulary) / len(work[step].targets_M)
                 loss.backward()
                 total, count = total + loss.item(), count + micro.tokens

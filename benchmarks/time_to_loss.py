@@ -26,7 +26,7 @@ from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import BUNDLED, resolve_encoder
 from madx.pipeline.plan import Planner
 from madx.pipeline.recipe import recipe_from
-from madx.stages.language import held_out_loss, masked_for, masked_lm_loss, masked_tokens, parts_of
+from madx.stages.language import held_out_loss, masked_for, masked_lm_loss, parts_of
 from madx.training.fit import Micro, Schedule, fit
 
 HERE = Path(__file__).parent
@@ -51,7 +51,7 @@ def prepare(folder: Path, code: str, encoder: Encoder, data: Path) -> tuple[Bloc
     np.save(folder / "train.npy", np.concatenate(list(train.in_order(1000))))
     masked = [
         masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
-        for number, rows in enumerate(held_out.in_order(max(1, masked_tokens(encoder) // BLOCK)))
+        for number, rows in enumerate(held_out.in_order(max(1, encoder.many_tokens // BLOCK)))
     ]
     labels = [torch.full_like(m.ids_BT, -100).masked_scatter(m.chosen_BT, m.targets_M) for m in masked]
     np.savez(
@@ -75,7 +75,7 @@ def train(folder: Path, code: str, encoder: Encoder, blocks: Blocks, held_out: B
 
         def batch(step: int) -> list[Micro]:
             ids = torch.from_numpy(blocks.batch(step, rows, 1))
-            return parts_of(masked_for(encoder, ids, seed_of("mask", 1, step)), masked_tokens(encoder))
+            return parts_of(masked_for(encoder, ids, seed_of("mask", 1, step)), encoder.many_tokens)
 
         began = time.perf_counter()
         fit(

@@ -359,6 +359,7 @@ def evaluate(
     set_: Set = None,
     device: Device = "auto",
     as_json: Json = False,
+    jobs: Jobs = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -371,7 +372,7 @@ def evaluate(
         "language_adapters": dict(a.split("=", 1) for a in adapter or [] if "=" in a),
     }  # fmt: skip
     recipe = recipe_from(base, "command line", set_ or [])
-    _run_recipe(recipe, _catalogue(list(catalog or [])), data, Path.cwd(), results, device, False, as_json, quiet)
+    _run_recipe(recipe, _catalogue(list(catalog or [])), data, Path.cwd(), results, device, False, as_json, quiet, jobs)
 
 
 @app.command()

@@ -100,16 +100,12 @@ def enter(
 ) -> tuple[Tensor, Tensor]:
     """What a sequential adapter works on and the residual that it adds; `normed` is norm(h + r) if it is known."""
     residual = h
-    if spec.original_ln_before and normed is not None and spec.residual_before_ln != "post_add":
-        h = normed  # what the sum was for
-    elif spec.original_ln_before:
-        total = h + r
+    if spec.original_ln_before:
         if spec.residual_before_ln == "post_add":
-            residual = total
-        if norm is None:
-            h = total
-        else:
-            h = norm(total) if normed is None else normed
+            residual = h + r
+        if normed is None:
+            normed = h + r if norm is None else norm(h + r)
+        h = normed
     if spec.residual_before_ln is False:
         residual = h
     return h, residual

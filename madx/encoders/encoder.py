@@ -81,6 +81,11 @@ class Encoder:
         return 32768 if self.device.type == "cuda" else max(256, 2**19 // self.width)
 
     @property
+    def many_tokens(self) -> int:
+        """The same where more pay: the vocabulary's product wants many rows, and evaluation keeps no gradients."""
+        return self.micro_tokens if self.device.type == "cuda" else 2 * self.micro_tokens
+
+    @property
     def packs(self) -> bool:
         """Whether `hidden` with `read` costs as much as a batch's real tokens, its padding not counted."""
         return self.can_pack and self.adapters.is_position_wise

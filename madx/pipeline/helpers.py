@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from madx.pipeline.plan import Plan
-from madx.pipeline.run import Progress, run_plan
+from madx.pipeline.run import run_plan
 from madx.stages.session import Session
 from madx.stages.task import TaskStage
 
@@ -83,12 +83,9 @@ def _help(plan: Plan, place: tuple[Any, ...], threads: int, errors: Connection) 
         if parent is not None and not parent.is_alive():
             sys.exit(1)
 
-    def tell(_: Progress) -> None:
-        go_on()
-
     session.watch = go_on
     try:
-        run_plan(plan, session, tell)
+        run_plan(plan, session, tell=go_on)
     except KeyboardInterrupt:
         pass  # the one that is helped says so
     except Exception as error:

@@ -124,7 +124,7 @@ class LanguageStage(Frozen):
         rows = max(1, self.batch_tokens // self.text.corpus.block_size)
         ids = torch.from_numpy(blocks.batch(step, rows, self.seed))
         masked = masked_for(encoder, ids, seed_of("mask", self.seed, step))
-        micros = parts_of(masked, masked_tokens(encoder))
+        micros = parts_of(masked, encoder.many_tokens)
         if pairs is not None and self.alignment is not None:
             scale = self.alignment.weight * len(masked.targets_M)  # `fit` divides by the number of targets
             for part_of_pairs in pairs.batch(step, self.alignment.pairs, self.seed, scale, encoder.device):
@@ -223,11 +223,6 @@ def masked_for(encoder: Encoder, ids_BT: Tensor, seed: int) -> Masked:
     return mask_tokens(ids_BT, special=special, mask_id=mask_id, vocabulary=len(tokenizer), seed=seed)
 
 
-def masked_tokens(encoder: Encoder) -> int:
-    """Tokens at once in masked-LM: more than elsewhere, for one in seven of them is multiplied with the vocabulary."""
-    return 2 * encoder.micro_tokens
-
-
 def parts_of(masked: Masked, tokens: int) -> list[Micro]:
     """Blocks in parts of one size, of at most `tokens` each."""
     rows, length = masked.ids_BT.shape
@@ -277,7 +272,7 @@ def held_out_loss(encoder: Encoder, held_out: Blocks) -> dict[str, float]:
     was_training = encoder.model.training
     encoder.model.eval()
     total, count = 0.0, 0
-    size = max(1, masked_tokens(encoder) // held_out.length)
+    size = max(1, encoder.many_tokens // held_out.length)
     for number, rows in enumerate(held_out.in_order(size)):
         masked = masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
         total += masked_lm_loss(encoder, masked).item()

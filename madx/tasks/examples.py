@@ -180,7 +180,7 @@ def parts_by_length(
     features: Sequence[Feature], encoder: Encoder, training: bool = False
 ) -> Iterator[tuple[list[int], Batch]]:
     """`by_length`, as large as the encoder likes them: which features, and their batch."""
-    tokens = encoder.micro_tokens if training else 2 * encoder.micro_tokens  # nothing is kept for gradients
+    tokens = encoder.micro_tokens if training else encoder.many_tokens
     for rows in by_length(features, tokens, encoder.packs):
         yield rows, pad([features[i] for i in rows], encoder.pad_id, encoder.device, encoder.has_types)
 
