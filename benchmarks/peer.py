@@ -1,6 +1,7 @@
 """The peer's side, in `.venv-peer`: `adapters` 1.3.0 used as its documentation shows.
 
-python peer.py WORKLOAD STAGE UPDATES          STAGE: language, pos, pos-upper, nli, evaluation
+python peer.py WORKLOAD DEVICE STAGE UPDATES          STAGE: language, pos, pos-upper, nli, evaluation
+    On a GPU in bf16, by autocast, as transformers' Trainer does it.
 """
 
 import json
@@ -14,7 +15,8 @@ from adapters import AutoAdapterModel
 from adapters.composition import Stack
 from memory import peak_memory_mb
 
-folder, stage, updates = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+folder, device, stage, updates = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+WARM = {"cpu": 1, "cuda": 10}[device]  # first updates, which allocate, and choose a GPU's kernels
 torch.set_num_threads(2)
 model = AutoAdapterModel.from_pretrained(folder / "base")
 model.load_adapter(str(folder / "lang"))
@@ -52,25 +54,36 @@ else:
     batches = [padded(chunk) for chunk in chunks]
     real = [sum(len(r["ids"]) for r in chunk) for chunk in chunks]
 
+model.to(device)
+autocast = torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
+
+
+def here(batch):
+    return {name: value.to(device) for name, value in batch.items()}
+
+
 if stage == "evaluation":
     model.eval()
-    began = time.perf_counter()
-    with torch.no_grad():
+    with torch.no_grad(), autocast:
+        for batch in batches if device == "cuda" else []:  # once to choose the kernels
+            model(**here(batch)).logits.argmax(-1).tolist()
+        began = time.perf_counter()
         for batch, count in zip(batches, real, strict=True):
-            model(**batch).logits.argmax(-1)
+            model(**here(batch)).logits.argmax(-1).tolist()
             tokens += count
 else:
     model.train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, weight_decay=0.0)
     began = None
     for step, (batch, count) in enumerate(zip(batches, real, strict=True)):
-        if step == 1:  # the first update allocates
+        if step == WARM:
             began = time.perf_counter()
-        loss = model(**batch).loss
+        with autocast:
+            loss = model(**here(batch)).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
         tokens += count if began else 0
 seconds = time.perf_counter() - began
-print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": peak_memory_mb(), "losses": losses}))
+print(json.dumps({"tokens_per_s": tokens / seconds, "memory_mb": peak_memory_mb(device), "losses": losses}))

@@ -1,9 +1,10 @@
 """Speed and memory at XLM-R-base's shape, side by side with the real peer: `make bench`.
 
     python benchmarks/run.py --data DIR [--updates 20] [--repeats 3] [--stages language pos nli evaluation]
+    python benchmarks/run.py --data DIR --device cuda --updates 40 --blocks 64
 
 Both sides run on the same work (workload.py), each stage in a process of its own, interleaved: peer, madx, peer, madx.
-Real tokens per second (padding isn't counted), the process's peak memory, the losses step by step.
+Real tokens per second (padding isn't counted), the process's peak memory, the losses step by step. On a GPU in bf16.
 """
 
 import argparse
@@ -19,7 +20,7 @@ ROOT = HERE.parent
 
 
 class Row(NamedTuple):
-    """A line of the table: what the peer runs and what we run, each for a share of the updates."""
+    """A line of the table: what the peer runs and what we run; on a processor each for a share of the updates."""
 
     name: str
     peer: str
@@ -27,6 +28,7 @@ class Row(NamedTuple):
     options: tuple[str, ...] = ()
     ours_share: float = 1.0
     peer_share: float = 1.0
+    only: str = ""  # on this kind of device
 
 
 STAGES: dict[str, tuple[Row, ...]] = {
@@ -42,7 +44,7 @@ STAGES: dict[str, tuple[Row, ...]] = {
     "nli": (Row("stage two, NLI", "nli", "nli", (), 0.4, 0.4),),
     "evaluation": (
         Row("evaluation, POS, 20 languages", "evaluation", "evaluation"),
-        Row('evaluation, `weights = "int8"`', "evaluation", "evaluation", ("int8",)),
+        Row('evaluation, `weights = "int8"`', "evaluation", "evaluation", ("int8",), only="cpu"),
     ),
 }
 
@@ -78,9 +80,8 @@ def measure(python: Path | str, script: str, *arguments: str) -> dict[str, Any]:
 
 
 def table(record: dict[str, Any]) -> str:
-    host = record["host"]
     lines = [
-        f"## XLM-R-base's shape, {host['processor']}, {host['cores']} cores, fp32", "",
+        f"## XLM-R-base's shape, {record['place']}", "",
         "Each side in turn, in processes of their own; spread: least to greatest ratio of a pair of runs.", "",
         "| | runs of each | peer tokens/s | madx tokens/s | ratio | peer MB | madx MB | memory ratio |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -93,13 +94,15 @@ def table(record: dict[str, Any]) -> str:
             f"({least:.2f} to {greatest:.2f}) | {peer['memory_mb']:.0f} | {ours['memory_mb']:.0f} | "
             f"{row['memory_ratio']:.2f} |"
         )
-    lines += ["", "Greatest difference of the losses over the steps: "
-              + ", ".join(f"{name} {value:.1e} ({record['loss_steps'][name]} steps)"
-                          for name, value in record["loss_difference"].items()) + "."]  # fmt: skip
+    differences = ", ".join(
+        f"{name} {value:.1e} ({record['loss_steps'][name]} steps)" for name, value in record["loss_difference"].items()
+    )
+    lines += ["", f"Stage one: updates of {record['blocks']} x 128 tokens. Greatest difference of the losses over the "
+              f"steps: {differences}."]  # fmt: skip
     if "gemm_share" in record:
         median, least, greatest = record["gemm_share"]
         lines.append(
-            f"Stage one runs at {median:.2f} ({least:.2f} to {greatest:.2f}) of the machine's rate of matrix "
+            f"Its tokens need {median:.2f} ({least:.2f} to {greatest:.2f}) of the machine's rate of matrix "
             f"multiplication, {record['gemm_gflops']:.0f} GFLOP/s, taken before and after each run."
         )
     return "\n".join(lines) + "\n"
@@ -108,7 +111,9 @@ def table(record: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the catalogue's files")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--updates", type=int, default=20)
+    parser.add_argument("--blocks", type=int, default=8, help="of 128 tokens, in an update of stage one")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES, help="the others keep theirs")
     parser.add_argument("--work", type=Path, default=ROOT / ".bench")
@@ -120,12 +125,15 @@ def main() -> None:
     from peer_env import make, versions
 
     peer = make()
-    machine = host()
-    folder = str(workload.make(options.work, options.data, options.updates))
-    file = options.out / "xlmr-base.json"
+    device, machine = options.device, host(options.device)
+    folder = str(workload.make(options.work, options.data, options.updates, options.blocks))
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / ("xlmr-base.json" if device == "cpu" else f"xlmr-base-{device}.json")
     kept = json.loads(file.read_text()) if file.exists() and set(options.stages) != set(STAGES) else {}
     record: dict[str, Any] = {
-        "host": machine, "versions": versions(),
+        "host": machine, "versions": versions(), "blocks": options.blocks,
+        "place": (f"{machine['processor']}, {machine['cores']} cores, fp32" if device == "cpu"
+                  else f"{machine['gpu']}, bf16"),
         "rows": kept.get("rows", {}), "loss_difference": kept.get("loss_difference", {}),
         "loss_steps": kept.get("loss_steps", {}),
         **{key: kept[key] for key in ("gemm_share", "gemm_gflops") if key in kept},
@@ -138,13 +146,15 @@ def main() -> None:
                 return  # a row before this one has it
             side, *arguments = key
             script = "peer.py" if side == "peer" else "ours.py"
-            runs[key].append(measure(peer if side == "peer" else sys.executable, script, folder, *arguments))
+            runs[key].append(measure(peer if side == "peer" else sys.executable, script, folder, device, *arguments))
             print(f"{number + 1}/{options.repeats} {' '.join(key)}: {runs[key][-1]['tokens_per_s']:.0f} tokens/s",
                   file=sys.stderr, flush=True)  # fmt: skip
 
         keys = {}
-        for row in STAGES[stage]:
-            theirs, ours = (str(round(options.updates * share)) for share in (row.peer_share, row.ours_share))
+        rows = [row for row in STAGES[stage] if row.only in ("", device)]
+        for row in rows:
+            shares = (row.peer_share, row.ours_share) if device == "cpu" else (1, 1)
+            theirs, ours = (str(round(options.updates * share)) for share in shares)
             keys[row.name] = (("peer", row.peer, theirs), ("madx", row.ours, ours, *row.options))
         for number in range(options.repeats):
             for pair in keys.values():
@@ -160,13 +170,13 @@ def main() -> None:
                 "speed_ratio": ratios([r["tokens_per_s"] for r in ours], [r["tokens_per_s"] for r in theirs]),
                 "memory_ratio": max(r["memory_mb"] for r in ours) / max(r["memory_mb"] for r in theirs),
             }  # fmt: skip
-        for row in STAGES[stage]:
+        for row in rows:
             if stage == "evaluation" or row.peer != row.ours:
                 continue
             theirs, updates = runs[keys[row.name][0]][0]["losses"], keys[row.name][0][2]
             if row.options == ("corpus",):
                 continue  # another loss
-            same = measure(sys.executable, "ours.py", folder, row.ours, updates, "same", *row.options)["losses"]
+            same = measure(sys.executable, "ours.py", folder, device, row.ours, updates, "same", *row.options)["losses"]
             record["loss_difference"][row.name] = max(abs(a - b) for a, b in zip(same, theirs, strict=True))
             record["loss_steps"][row.name] = len(same)
         if stage == "language":
@@ -174,9 +184,9 @@ def main() -> None:
             flops = language_flops(workload.SHAPE, workload.BLOCK, 2.0, 0.15)
             record["gemm_share"] = ratios([r["tokens_per_s"] * flops for r in ours], [r["gemm"] for r in ours])
             record["gemm_gflops"] = statistics.median(r["gemm"] for r in ours) / 1e9
-    options.out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(record, indent=2) + "\n")
-    file.with_suffix(".md").write_text(table(record))
+        # after every stage: what is done is done
+        file.write_text(json.dumps(record, indent=2) + "\n")
+        file.with_suffix(".md").write_text(table(record))
     print(table(record))
 
 

@@ -26,16 +26,16 @@ from madx.tasks.kinds import KINDS
 
 SHAPE = {"vocab_size": 250_002, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
          "intermediate_size": 3072}  # fmt: skip
-BLOCK, BLOCKS, BATCH, MASK, MAX_LENGTH = 128, 8, 32, 4, 256
+BLOCK, BATCH, MASK, MAX_LENGTH = 128, 32, 4, 256
 TOKENS = 30_000  # of the vocabulary, that one language's text has
 LANGUAGES = ("afr", "arb", "bul", "ces", "dan", "deu", "fin", "fra", "hin", "ind",
              "isl", "ita", "kor", "pol", "por", "rus", "spa", "swe", "tur", "zho")  # fmt: skip
 LOWER_HALF = (0, 1, 2, 3, 4, 5)
 
 
-def make(folder: Path, data: Path, updates: int) -> Path:
-    """The workload's folder, made if it isn't there."""
-    done = folder / f"xlmr-base-{updates}"
+def make(folder: Path, data: Path, updates: int, blocks: int) -> Path:
+    """The workload's folder, made if it isn't there. `blocks`: of stage one's text, in an update."""
+    done = folder / f"xlmr-base-{updates}x{blocks}"
     if (done / "ready").exists():
         return done
     done.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def make(folder: Path, data: Path, updates: int) -> Path:
     encoder.adapters.add("lang", BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec()))
     save_adapter(done / "lang", encoder, "lang", pickle=True)
     rng = np.random.default_rng(1)
-    _blocks(done, updates, rng)
+    _blocks(done, updates, blocks, rng)
     for task in ("pos", "nli"):
         rows = _sentences(task, "eng", "train", data, updates * BATCH, rng)
         (done / f"{task}.json").write_text(json.dumps(rows))
@@ -68,9 +68,9 @@ def _task_adapter(folder: Path, encoder: Encoder, task: str, spec: BottleneckSpe
     save_head(folder, encoder, Head(KINDS[known.kind].head_spec(known), encoder.width), "task", pickle=True)
 
 
-def _blocks(done: Path, updates: int, rng: np.random.Generator) -> None:
+def _blocks(done: Path, updates: int, blocks: int, rng: np.random.Generator) -> None:
     known = rng.choice(np.arange(10, SHAPE["vocab_size"]), TOKENS, replace=False)
-    ids = rng.choice(known, (updates, BLOCKS, BLOCK))
+    ids = rng.choice(known, (updates, blocks, BLOCK))
     chosen = rng.random(ids.shape) < 0.15
     np.save(done / "tokens.npy", np.sort(known).astype(np.int32))
     np.savez(done / "blocks.npz", ids=np.where(chosen, MASK, ids), labels=np.where(chosen, ids, -100))

@@ -33,11 +33,12 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def mixed_precision(device: torch.device) -> str:
-    """`bf16` where the device is good at it, else `no`. CPUs compute bf16 slowly unless built for it."""
+def autocast(device: torch.device) -> torch.autocast:
+    """bf16 matrix products where the device is good at them; weights, sums and what is trained stay in fp32."""
     import torch
 
-    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "no"
+    good = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=good)
 
 
 def set_threads() -> None:

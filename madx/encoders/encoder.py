@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokeni
 from madx.adapters.bank import AdapterBank
 from madx.adapters.setup import Parallel
 from madx.config import InputError, first_line
+from madx.device import autocast
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
 from madx.encoders.lm_head import Decoder, summed_cross_entropy
 from madx.encoders.lower import Layers, Lower
@@ -61,6 +62,8 @@ class Encoder:
         self.has_types: bool = self.model_type == "bert"  # segment ids mean something to it
         self.pad_id: int = config.pad_token_id or 0
         self.can_pack = self.device.type == "cpu" and config._attn_implementation == "sdpa"
+        if self.device.type == "cuda":
+            torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew, for a third of a second, at every new shape
         if self.can_pack:
             config._attn_implementation = ATTENTION
         for parameter in self.model.parameters():
@@ -133,7 +136,7 @@ class Encoder:
             lower = None if lower is None else Lower(lower.layers, packed.row(lower.states_BTD))
         self.last_layer.read = read if self.adapters.is_position_wise else None
         try:
-            with self.layers.only_above(lower):
+            with autocast(self.device), self.layers.only_above(lower):
                 states: Tensor = self.base(**inputs).last_hidden_state
         finally:
             kept, self.last_layer.read = self.last_layer.read, None
@@ -182,8 +185,9 @@ class Encoder:
 
     def masked_lm_loss(self, states_MD: Tensor, targets_M: Tensor, decoder: Decoder | None = None) -> Tensor:
         """Summed cross-entropy at the given positions, over the vocabulary or `decoder`'s rows of it."""
-        states_MD = self.lm_head.states(states_MD, self.adapters.unembed)
-        return summed_cross_entropy(states_MD, decoder or self.lm_head.decoder, targets_M)
+        with autocast(self.device):
+            states_MD = self.lm_head.states(states_MD, self.adapters.unembed)
+            return summed_cross_entropy(states_MD, decoder or self.lm_head.decoder, targets_M)
 
 
 def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:

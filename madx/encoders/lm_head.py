@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 CHUNK = {"cpu": 2048}  # rows of the decoder at once: they and their logits stay in the processor's cache
-LARGE_CHUNK = 16384  # elsewhere, where starting a kernel costs more
+LARGE_CHUNK = 65536  # elsewhere, where starting a kernel costs more
 
 
 class Decoder(NamedTuple):
@@ -74,11 +74,15 @@ class _FrozenDecoderLoss(torch.autograd.Function):
         kind = states_MD.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states_MD.dtype
         with torch.autocast(kind, enabled=False):
-            x_DM = states_MD.to(compute).t().contiguous()
-            top_M = torch.full_like(targets_M, -torch.inf, dtype=torch.float32)
+            count = len(states_MD)
+            x_MD = states_MD.to(compute)
+            if compute != states_MD.dtype:  # a GPU's fast kernels want rows of 16 bytes, below in x_DM
+                x_MD = F.pad(x_MD, (0, 0, 0, -count % 8))
+            x_DM = x_MD.t().contiguous()
+            top_M = torch.full((len(x_MD),), -torch.inf, device=x_MD.device)
             total_M = torch.zeros_like(top_M)
             wanted = ctx.needs_input_grad[0]
-            mean_MD = torch.zeros_like(states_MD, dtype=torch.float32)
+            mean_MD = torch.zeros_like(x_MD, dtype=torch.float32)
             chunk = CHUNK.get(kind, LARGE_CHUNK)
             for start in range(0, len(weight_RD), chunk):
                 w_CD = weight_RD[start : start + chunk].to(compute)
@@ -100,8 +104,9 @@ class _FrozenDecoderLoss(torch.autograd.Function):
             if bias_R is not None:
                 logit_M += bias_R[targets_M]
             if wanted:
-                ctx.save_for_backward((mean_MD / total_M[:, None] - own_MD).to(states_MD.dtype))
-            return (top_M + total_M.log() - logit_M).sum()
+                mean_MD = (mean_MD / total_M[:, None])[:count]
+                ctx.save_for_backward((mean_MD - own_MD).to(states_MD.dtype))
+            return ((top_M + total_M.log())[:count] - logit_M).sum()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]

@@ -258,8 +258,8 @@ class CorpusVocabulary(NamedTuple):
 def masked_lm_loss(encoder: Encoder, masked: Masked, vocabulary: CorpusVocabulary | None = None) -> Tensor:
     """Summed cross-entropy; the last layer and the logits are computed at the masked positions only."""
     device = encoder.device
-    rows_M, columns_M = masked.chosen_BT.to(device).nonzero(as_tuple=True)
-    states_MD = encoder.hidden(masked.ids_BT.to(device), read=(rows_M, columns_M))
+    rows_M, columns_M = masked.chosen_BT.nonzero(as_tuple=True)  # here: counting them would make a GPU wait
+    states_MD = encoder.hidden(masked.ids_BT.to(device), read=(rows_M.to(device), columns_M.to(device)))
     targets_M = masked.targets_M.to(device)
     if vocabulary is None:
         return encoder.masked_lm_loss(states_MD, targets_M)

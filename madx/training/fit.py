@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from madx.config import Frozen, RunError
-from madx.device import mixed_precision, peak_memory, seed_of
+from madx.device import peak_memory, seed_of
 from madx.training.checkpoint import drop_checkpoint, load_checkpoint, save_checkpoint
 from madx.training.schedule import learning_rate
 
@@ -69,12 +69,7 @@ def fit(
     evaluation with the highest such number are put back at the end. Raises RunError if the loss isn't finite.
     """
     names, values = list(parameters), list(parameters.values())
-    accelerator = Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision=mixed_precision(device),
-        log_with=list(trackers) or None,
-        project_dir=folder,
-    )
+    accelerator = Accelerator(cpu=device.type == "cpu", log_with=list(trackers) or None, project_dir=folder)
     if trackers:
         accelerator.init_trackers("madx", config=schedule.model_dump())
     optimizer = torch.optim.AdamW(values, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
@@ -110,18 +105,19 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = rate
         targets = sum(micro.targets for micro in micros)
-        total = 0.0
+        parts = []
         for micro in micros:
-            with accelerator.autocast():
-                loss = summed_loss(micro.inputs) / targets
+            loss = summed_loss(micro.inputs) / targets
             accelerator.backward(loss)
-            total += loss.item()
+            parts.append(loss.detach())
+        parts.append(nn.utils.clip_grad_norm_(values, schedule.max_grad_norm))
+        *parts_of_loss, norm = torch.stack(parts).tolist()  # a GPU is waited for once an update
+        total = sum(parts_of_loss)
         if not math.isfinite(total):
             raise RunError(
                 f"the loss became {total} at step {step + 1}; lower the learning rate (now {schedule.learning_rate}), "
                 "or train in fp32"
             )
-        norm = float(nn.utils.clip_grad_norm_(values, schedule.max_grad_norm))
         zero_gradients += norm == 0.0
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
