@@ -1,14 +1,14 @@
 """Cleaning: Unicode NFC, no repeats, no scraps; what was dropped is counted by reason."""
 
 import hashlib
+import struct
 import unicodedata
 from collections import Counter
-
-import numpy as np
 
 MIN_CHARACTERS = 10
 FILTER_BITS = 1 << 29  # 64 MiB: at 20 million lines one distinct line in 10,000 is taken for a repeat
 HASHES = 5
+HASH_WORDS = struct.Struct(f"<{HASHES}I")
 
 
 class Cleaner:
@@ -17,7 +17,7 @@ class Cleaner:
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()
         self.kept = 0
-        self._seen = np.zeros(FILTER_BITS // 8, dtype=np.uint8)
+        self._seen = bytearray(FILTER_BITS // 8)
 
     def __call__(self, text: str) -> str | None:
         """The cleaned document, or None."""
@@ -36,11 +36,12 @@ class Cleaner:
 
     def _repeats(self, text: str) -> bool:
         key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4 * HASHES).digest()
-        bits = [int.from_bytes(key[4 * i : 4 * i + 4], "little") % FILTER_BITS for i in range(HASHES)]
-        seen = all(self._seen[bit >> 3] >> (bit & 7) & 1 for bit in bits)
-        for bit in bits:
-            self._seen[bit >> 3] |= 1 << (bit & 7)
-        return bool(seen)
+        seen = True
+        for word in HASH_WORDS.unpack(key):
+            byte, bit = word % FILTER_BITS >> 3, 1 << (word & 7)
+            seen = seen and bool(self._seen[byte] & bit)
+            self._seen[byte] |= bit
+        return seen
 
 
 def is_held_out(text: str, share: float) -> bool:

@@ -1,6 +1,7 @@
 """A language's text, made ready for an encoder: cleaned, split, tokenised, packed. One pass, in fixed memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,8 @@ class Corpus(Frozen):
         tokens = {"train": 0, "held_out": 0}
         words = unknown = 0
         occurring = {cls, sep}
-        clean = self._clean(cleaner, data)
-        while batch := list(islice(clean, 1000)):
-            for text, ids in zip(
-                batch, tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"], strict=True
-            ):
+        for batch in encoded(self._clean(cleaner, data), tokenizer):
+            for text, ids in batch:
                 aside = tokens["held_out"] < HELD_OUT_TOKENS and is_held_out(text, HELD_OUT_SHARE)
                 part = "held_out" if aside else "train"
                 packers[part].add(ids)
@@ -125,3 +123,25 @@ class Corpus(Frozen):
 
     def _where(self) -> str:
         return ", ".join(source.file or f"{source.hub}/{source.config}" for source in self.sources[:3])
+
+
+def encoded(texts: Iterable[str], tokenizer: Any) -> Iterator[list[tuple[str, list[int]]]]:
+    """Texts and their tokens, a thousand at a time; the next thousand is encoded while this one is worked on."""
+    texts = iter(texts)
+    with ThreadPoolExecutor(1) as worker:
+        ahead = None
+        while batch := list(islice(texts, 1000)):
+            now, ahead = ahead, (batch, worker.submit(_encode, tokenizer, batch))
+            if now:
+                yield list(zip(now[0], now[1].result(), strict=True))
+        if ahead:
+            yield list(zip(ahead[0], ahead[1].result(), strict=True))
+
+
+def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:
+    if not tokenizer.is_fast:
+        return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]  # type: ignore[no-any-return]
+    fast = tokenizer.backend_tokenizer  # directly: masks, segments and offsets would take as long as the tokens
+    fast.no_truncation()
+    fast.no_padding()
+    return [encoding.ids for encoding in fast.encode_batch_fast(texts, add_special_tokens=False)]

@@ -17,7 +17,7 @@ from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.masking import mask_tokens
 from madx.corpora.packing import Blocks, Packer
-from madx.corpora.prepare import Corpus
+from madx.corpora.prepare import Corpus, encoded
 
 
 def source(path: Path, **more: Any) -> TextSource:
@@ -139,6 +139,7 @@ def test_an_empty_and_a_small_corpus_are_refused_before_training(tmp_path: Path,
 def test_a_script_that_the_tokenizer_cannot_write_is_refused(tmp_path: Path) -> None:
     class Blind:
         cls_token_id, sep_token_id, bos_token_id, eos_token_id, unk_token_id = 1, 2, 1, 2, 3
+        is_fast = False
 
         def __call__(self, texts: list[str], **options: bool) -> dict[str, list[list[int]]]:
             return {"input_ids": [[3] * 10 for _ in texts]}
@@ -146,6 +147,15 @@ def test_a_script_that_the_tokenizer_cannot_write_is_refused(tmp_path: Path) -> 
     (tmp_path / "a.txt").write_text("\n".join(f"sentence number {i}" for i in range(400)))
     with pytest.raises(InputError, match="100% of its tokens are unknown"):
         corpus(tmp_path / "a.txt").prepare(tmp_path, Blind(), None)
+
+
+def test_texts_are_encoded_as_the_tokenizer_does_it_in_their_order(tiny: Any) -> None:
+    texts = [f"mening nummer {i} om vädret {'i dag ' * (i % 9)}" for i in range(2345)]
+    tiny.tokenizer(texts[:2], truncation=True, max_length=4, padding=True)  # which must leave no trace
+    got = [one for batch in encoded(texts, tiny.tokenizer) for one in batch]
+    assert [text for text, _ in got] == texts
+    assert [ids for _, ids in got] == tiny.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    assert not list(encoded([], tiny.tokenizer))
 
 
 def test_the_tokens_of_the_training_text_are_listed(tmp_path: Path, tiny: Any) -> None:
