@@ -21,12 +21,13 @@ peer: .venv/ready
 # speed, memory and losses beside the real peer's, on 2 cores in some hours: results/speed/.
 # The labels and texts are the catalogue's files, under DATA.
 DATA ?= ../shared/data
+REPEATS ?= 3
 bench: .venv/ready
-	$(BIN)/python benchmarks/run.py --data $(DATA)
-	$(BIN)/python benchmarks/quickstart.py
+	$(BIN)/python benchmarks/run.py --data $(DATA) --repeats $(REPEATS)
+	$(BIN)/python benchmarks/quickstart.py --repeats $(REPEATS)
 	$(BIN)/python benchmarks/time_to_loss.py --data $(DATA)
-	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/opt_ins.py
+	$(BIN)/python benchmarks/growth.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("madx needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'

@@ -1,7 +1,8 @@
 """What grows with the text, and how long a run takes to start: `python benchmarks/growth.py [--megabytes 2000]`.
 
 Text of made-up words, 10 MB and `--megabytes`: packed (seconds a megabyte, peak memory), and trained on, on `mini`
-(seconds a step, peak memory). Then `madx run` of the quick start with its text packed, until it enters the first step.
+(seconds a step, peak memory). Then `madx run` of the quick start with its text packed, until it enters the first step:
+on `mini`, and on an encoder of XLM-R-base's shape.
 """
 
 import argparse
@@ -108,11 +109,11 @@ def child(what: str, *arguments: Path) -> dict[str, float]:
     return result
 
 
-def start_up(folder: Path) -> float:
+def start_up(folder: Path, model: str) -> float:
     """Seconds from `madx run` to the first step; the text of all languages is packed by a run that ends there."""
     for _ in range(2):
-        command = [sys.executable, "-c", START, "run", "--results", str(folder), str(time.time())]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        command = [sys.executable, "-c", START, "run", "--results", str(folder), "--set", f"model={model}"]
+        done = subprocess.run([*command, str(time.time())], capture_output=True, text=True, cwd=ROOT)
     return float(done.stdout.split("started after")[1].split()[0])
 
 
@@ -127,6 +128,7 @@ def main() -> None:
     options = parser.parse_args()
     from machine import host
     from peer_env import versions
+    from workload import base
 
     record: dict[str, Any] = {"host": host(), "versions": versions()["madx"], "text": {}}
     lines = [f"## What grows with the text, mini, {record['host']['processor']}", "",
@@ -145,9 +147,14 @@ def main() -> None:
                 f"{trained['blocks']} | {1000 * trained['seconds_a_step']:.0f} | {trained['memory_mb']:.0f} |"
             )
             (folder / "a.txt").unlink()
-        record["start_up_seconds"] = start_up(Path(scratch) / "results")
-    lines += ["", f"`madx run` (quick start, text packed) enters its first step after "
-              f"{record['start_up_seconds']:.1f} s."]  # fmt: skip
+        base(Path(scratch) / "base")
+        started = {
+            "mini": start_up(Path(scratch) / "results", "mini"),
+            "XLM-R-base's shape": start_up(Path(scratch) / "results-base", str(Path(scratch) / "base")),
+        }
+        record["start_up_seconds"] = started
+    times = ", ".join(f"{seconds:.1f} s on {name}" for name, seconds in started.items())
+    lines += ["", f"`madx run` (quick start, text packed) enters its first step after {times}."]
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "growth.json").write_text(json.dumps(record, indent=2) + "\n")
     (options.out / "growth.md").write_text("\n".join(lines) + "\n")

@@ -6,6 +6,7 @@ blocks are all of one length, and speed doesn't depend on what they mean.
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,7 @@ def make(folder: Path, data: Path, updates: int, blocks: int) -> Path:
     if (done / "ready").exists():
         return done
     done.mkdir(parents=True, exist_ok=True)
-    config = XLMRobertaConfig(
-        **SHAPE, max_position_embeddings=514, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-5,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    XLMRobertaForMaskedLM(config).save_pretrained(done / "base")
+    base(done / "base")
     encoder = load_encoder(resolve_encoder(str(done / "base")), torch.device("cpu"))
     encoder.adapters.add("lang", BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec()))
     save_adapter(done / "lang", encoder, "lang", pickle=True)
@@ -59,6 +55,18 @@ def make(folder: Path, data: Path, updates: int, blocks: int) -> Path:
     (done / "evaluation.json").write_text(json.dumps([row for rows in tested for row in rows]))
     (done / "ready").write_text("")
     return done
+
+
+def base(folder: Path) -> None:
+    """XLM-R-base's shape, random weights, `mini`'s tokenizer."""
+    config = XLMRobertaConfig(
+        **SHAPE, max_position_embeddings=514, type_vocab_size=1, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, layer_norm_eps=1e-5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    XLMRobertaForMaskedLM(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(BUNDLED / name, folder / name)
 
 
 def _task_adapter(folder: Path, encoder: Encoder, task: str, spec: BottleneckSpec) -> None:
