@@ -16,7 +16,6 @@ class Cleaner:
 
     def __init__(self) -> None:
         self.dropped: Counter[str] = Counter()
-        self.kept = 0
         self._seen = bytearray(FILTER_BITS // 8)
 
     def __call__(self, text: str) -> str | None:
@@ -31,7 +30,6 @@ class Cleaner:
         if self._repeats(text):
             self.dropped["repeated"] += 1
             return None
-        self.kept += 1
         return text
 
     def _repeats(self, text: str) -> bool:

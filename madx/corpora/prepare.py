@@ -1,5 +1,6 @@
 """A language's text, made ready for an encoder: cleaned, split, tokenised, packed. One pass, in fixed memory."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -57,9 +58,11 @@ class Corpus(Frozen):
         lengths = {"train": self.block_size, "held_out": self.held_out_size}
         packers = {part: Packer(folder / f"{part}.bin", length, cls, sep) for part, length in lengths.items()}
         tokens = {"train": 0, "held_out": 0}
-        words = unknown = 0
+        kept = words = unknown = 0
         occurring = {cls, sep}
-        for batch in encoded(self._clean(cleaner, data), tokenizer):
+        for batch, so_far in encoded(self._clean(cleaner, data), tokenizer):
+            dropped = so_far
+            kept += len(batch)
             for text, ids in batch:
                 aside = tokens["held_out"] < HELD_OUT_TOKENS and is_held_out(text, HELD_OUT_SHARE)
                 part = "held_out" if aside else "train"
@@ -72,6 +75,8 @@ class Corpus(Frozen):
             watch(min(tokens["train"], self.max_tokens), self.max_tokens)
             if tokens["train"] >= self.max_tokens:
                 break
+        else:
+            dropped = cleaner.dropped
         for part, packer in packers.items():
             packer.close()
             fsync_file(folder / f"{part}.bin")
@@ -79,8 +84,8 @@ class Corpus(Frozen):
         fsync_file(folder / VOCABULARY)
         total = sum(tokens.values())
         report = {
-            "documents": cleaner.kept,
-            "dropped": dict(cleaner.dropped),
+            "documents": kept,
+            "dropped": dict(dropped),
             "tokens": tokens["train"],
             "held_out_tokens": tokens["held_out"],
             "blocks": packers["train"].blocks,
@@ -91,12 +96,12 @@ class Corpus(Frozen):
         report["warnings"] = self._check(report)
         return report
 
-    def _clean(self, cleaner: Cleaner, data: Path | None) -> Iterator[str]:
-        for source in self.sources:
-            for document in documents(source, data):
-                text = cleaner(document)
-                if text is not None:
-                    yield text
+    def _clean(self, cleaner: Cleaner, data: Path | None) -> Iterator[tuple[list[str], Counter[str]]]:
+        """A thousand documents at a time, and what had been dropped when they were there."""
+        cleaned = (cleaner(document) for source in self.sources for document in documents(source, data))
+        kept = (text for text in cleaned if text is not None)
+        while batch := list(islice(kept, 1000)):
+            yield batch, cleaner.dropped.copy()
 
     def _check(self, report: dict[str, Any]) -> list[str]:
         """Refuse what can't be trained on; say in numbers what looks bad."""
@@ -125,17 +130,18 @@ class Corpus(Frozen):
         return ", ".join(source.file or f"{source.hub}/{source.config}" for source in self.sources[:3])
 
 
-def encoded(texts: Iterable[str], tokenizer: Any) -> Iterator[list[tuple[str, list[int]]]]:
-    """Texts and their tokens, a thousand at a time; the next thousand is encoded while this one is worked on."""
-    texts = iter(texts)
+def encoded(
+    batches: Iterable[tuple[list[str], Counter[str]]], tokenizer: Any
+) -> Iterator[tuple[list[tuple[str, list[int]]], Counter[str]]]:
+    """Batches with the tokens of each text; the next one is encoded while this one is worked on."""
     with ThreadPoolExecutor(1) as worker:
         ahead = None
-        while batch := list(islice(texts, 1000)):
-            now, ahead = ahead, (batch, worker.submit(_encode, tokenizer, batch))
+        for texts, about in batches:
+            now, ahead = ahead, (texts, worker.submit(_encode, tokenizer, texts), about)
             if now:
-                yield list(zip(now[0], now[1].result(), strict=True))
+                yield list(zip(now[0], now[1].result(), strict=True)), now[2]
         if ahead:
-            yield list(zip(ahead[0], ahead[1].result(), strict=True))
+            yield list(zip(ahead[0], ahead[1].result(), strict=True)), ahead[2]
 
 
 def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:

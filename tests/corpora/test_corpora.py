@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +153,21 @@ def test_a_script_that_the_tokenizer_cannot_write_is_refused(tmp_path: Path) -> 
 def test_texts_are_encoded_as_the_tokenizer_does_it_in_their_order(tiny: Any) -> None:
     texts = [f"mening nummer {i} om vädret {'i dag ' * (i % 9)}" for i in range(2345)]
     tiny.tokenizer(texts[:2], truncation=True, max_length=4, padding=True)  # which must leave no trace
-    got = [one for batch in encoded(texts, tiny.tokenizer) for one in batch]
-    assert [text for text, _ in got] == texts
-    assert [ids for _, ids in got] == tiny.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    batches = [(texts[i : i + 1000], Counter({"empty": i})) for i in range(0, len(texts), 1000)]
+    got = list(encoded(batches, tiny.tokenizer))
+    assert [text for batch, _ in got for text, _ in batch] == texts
+    assert [ids for batch, _ in got for _, ids in batch] == tiny.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    assert [about["empty"] for _, about in got] == [0, 1000, 2000]
     assert not list(encoded([], tiny.tokenizer))
+
+
+def test_the_report_counts_what_was_packed_and_no_text_behind_it(tmp_path: Path, tiny: Any) -> None:
+    lines = [f"mening nummer {i} om vädret i dag" for i in range(5000)]
+    (tmp_path / "a.txt").write_text("\n".join(line for each in lines for line in (each, "kort")))
+    report = corpus(tmp_path / "a.txt", max_tokens=2500).prepare(tmp_path, tiny.tokenizer, None)
+    assert (report["documents"], sum(report["dropped"].values())) == (1000, 999)
+    report = corpus(tmp_path / "a.txt").prepare(tmp_path, tiny.tokenizer, None)
+    assert (report["documents"], sum(report["dropped"].values())) == (5000, 5000)
 
 
 def test_the_tokens_of_the_training_text_are_listed(tmp_path: Path, tiny: Any) -> None:

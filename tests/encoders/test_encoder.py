@@ -153,3 +153,27 @@ def test_the_last_layer_at_read_positions_alone_is_exact(
         assert (plain is None) == (fast is None)
         assert plain is None or torch.allclose(plain, fast, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
     assert seen == [IDS.numel(), 3 if leaves_out_work else IDS.numel()]
+
+
+def test_bf16_products_leave_states_losses_and_gradients_in_fp32(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU's way of computing, on this processor."""
+    encoder.can_pack = False
+    add(encoder, "swe", LANGUAGE)
+    encoder.adapters.activate("swe")
+    trained = list(encoder.adapters.parameters())
+    read = (torch.tensor([0, 0, 1]), torch.tensor([1, 4, 2]))
+    results = []
+    for enabled in (False, True):
+        monkeypatch.setattr(
+            "madx.encoders.encoder.autocast", lambda _, on=enabled: torch.autocast("cpu", torch.bfloat16, enabled=on)
+        )
+        states = encoder.hidden(IDS, MASK, read=read)
+        loss = encoder.masked_lm_loss(states, torch.tensor([50, 80, 100]))
+        gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+        results.append([loss.detach(), torch.cat([g.flatten() for g in gradients if g is not None])])
+        assert loss.dtype == results[-1][1].dtype == torch.float32
+    (exact, wanted), (rough, found) = results
+    assert 0 < abs(rough - exact) < 0.02 * exact
+    assert torch.nn.functional.cosine_similarity(wanted, found, dim=0) > 0.95
