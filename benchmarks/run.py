@@ -80,8 +80,10 @@ def measure(python: Path | str, script: str, *arguments: str) -> dict[str, Any]:
 
 
 def table(record: dict[str, Any]) -> str:
+    host = record["host"]
+    place = f"{host['gpu']}, bf16" if "gpu" in host else f"{host['processor']}, {host['cores']} cores, fp32"
     lines = [
-        f"## XLM-R-base's shape, {record['place']}", "",
+        f"## XLM-R-base's shape, {place}", "",
         "Each side in turn, in processes of their own; spread: least to greatest ratio of a pair of runs.", "",
         "| | runs of each | peer tokens/s | madx tokens/s | ratio | peer MB | madx MB | memory ratio |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -102,7 +104,7 @@ def table(record: dict[str, Any]) -> str:
     if "gemm_share" in record:
         median, least, greatest = record["gemm_share"]
         lines.append(
-            f"Its tokens need {median:.2f} ({least:.2f} to {greatest:.2f}) of the machine's rate of matrix "
+            f"It runs at {median:.2f} ({least:.2f} to {greatest:.2f}) of the machine's rate of matrix "
             f"multiplication, {record['gemm_gflops']:.0f} GFLOP/s, taken before and after each run."
         )
     return "\n".join(lines) + "\n"
@@ -132,8 +134,6 @@ def main() -> None:
     kept = json.loads(file.read_text()) if file.exists() and set(options.stages) != set(STAGES) else {}
     record: dict[str, Any] = {
         "host": machine, "versions": versions(), "blocks": options.blocks,
-        "place": (f"{machine['processor']}, {machine['cores']} cores, fp32" if device == "cpu"
-                  else f"{machine['gpu']}, bf16"),
         "rows": kept.get("rows", {}), "loss_difference": kept.get("loss_difference", {}),
         "loss_steps": kept.get("loss_steps", {}),
         **{key: kept[key] for key in ("gemm_share", "gemm_gflops") if key in kept},

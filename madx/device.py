@@ -6,12 +6,16 @@ import hashlib
 import os
 import resource
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 from madx.config import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -47,6 +51,18 @@ def set_threads() -> None:
 
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
+
+
+def one_ahead(calls: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """What the calls give, in order; in a thread, the next one is made while its predecessor's result is worked on."""
+    with ThreadPoolExecutor(1) as worker:
+        ahead = None
+        for call in calls:
+            now, ahead = ahead, worker.submit(call)
+            if now is not None:
+                yield now.result()
+        if ahead is not None:
+            yield ahead.result()
 
 
 def seed_of(*parts: object) -> int:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from madx.config import Frozen, InputError
 from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.packing import Packer, begin_and_end
+from madx.device import one_ahead
 from madx.store import fsync_file
 
 VOCABULARY = "tokens.npy"  # the ids that the text to train on has
@@ -134,14 +135,13 @@ def encoded(
     batches: Iterable[tuple[list[str], Counter[str]]], tokenizer: Any
 ) -> Iterator[tuple[list[tuple[str, list[int]]], Counter[str]]]:
     """Batches with the tokens of each text; the next one is encoded while this one is worked on."""
-    with ThreadPoolExecutor(1) as worker:
-        ahead = None
-        for texts, about in batches:
-            now, ahead = ahead, (texts, worker.submit(_encode, tokenizer, texts), about)
-            if now:
-                yield list(zip(now[0], now[1].result(), strict=True)), now[2]
-        if ahead:
-            yield list(zip(ahead[0], ahead[1].result(), strict=True)), ahead[2]
+    return one_ahead(partial(_with_tokens, tokenizer, texts, about) for texts, about in batches)
+
+
+def _with_tokens(
+    tokenizer: Any, texts: list[str], about: Counter[str]
+) -> tuple[list[tuple[str, list[int]]], Counter[str]]:
+    return list(zip(texts, _encode(tokenizer, texts), strict=True)), about
 
 
 def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:

@@ -76,7 +76,7 @@ class _FrozenDecoderLoss(torch.autograd.Function):
         with torch.autocast(kind, enabled=False):
             count = len(states_MD)
             x_MD = states_MD.to(compute)
-            if compute != states_MD.dtype:  # a GPU's fast kernels want rows of 16 bytes, below in x_DM
+            if compute.itemsize == 2:  # a GPU's fast kernels want rows of 16 bytes, below in x_DM
                 x_MD = F.pad(x_MD, (0, 0, 0, -count % 8))
             x_DM = x_MD.t().contiguous()
             top_M = torch.full((len(x_MD),), -torch.inf, device=x_MD.device)

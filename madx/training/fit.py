@@ -8,8 +8,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from madx.config import Frozen, RunError
-from madx.device import peak_memory, seed_of
+from madx.device import one_ahead, peak_memory, seed_of
 from madx.training.checkpoint import drop_checkpoint, load_checkpoint, save_checkpoint
 from madx.training.schedule import learning_rate
 
@@ -99,7 +99,8 @@ def fit(
     since_log_tokens, since_log = 0, began
     zero_gradients = 0
     losses: list[float] = first_losses
-    for step, micros in one_ahead(batch, start, schedule.steps):
+    batches = one_ahead(partial(batch, step) for step in range(start, schedule.steps))
+    for step, micros in enumerate(batches, start):
         torch.manual_seed(seed_of("dropout", seed, step))
         rate = learning_rate(step, schedule.steps, schedule.learning_rate, schedule.warm_up)
         for group in optimizer.param_groups:
@@ -166,17 +167,6 @@ def fit(
         "best_step": best["step"] if keep_best and best else None,
         "warnings": _warnings(losses, zero_gradients, chance),
     }  # fmt: skip
-
-
-def one_ahead(batch: Callable[[int], Sequence[Micro]], start: int, stop: int) -> Iterator[tuple[int, Sequence[Micro]]]:
-    """(step, batch) of every update; the next one is made while this one is computed with."""
-    with ThreadPoolExecutor(1) as worker:
-        ahead = worker.submit(batch, start) if start < stop else None
-        for step in range(start, stop):
-            assert ahead is not None
-            micros = ahead.result()
-            ahead = worker.submit(batch, step + 1) if step + 1 < stop else None
-            yield step, micros
 
 
 def _warnings(losses: list[float], zero_gradients: int, chance: float | None) -> list[str]:
