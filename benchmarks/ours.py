@@ -1,8 +1,8 @@
 """Our side: the functions that the stages run, on the same work.
 
-python ours.py WORKLOAD DEVICE STAGE UPDATES [same] [corpus] [kept] [int8]
+python ours.py WORKLOAD DEVICE STAGE UPDATES [same] [float64] [corpus] [kept] [int8]
     STAGE: language, pos, pos-upper, nli, evaluation
-    same: the peer's batches in its order, to compare losses
+    same: the peer's batches in its order, to compare losses; float64: without the rounding that parts them
     corpus: stage one's softmax over the text's tokens; kept: stage two's lower layers run once; int8: at evaluation
 """
 
@@ -36,6 +36,9 @@ WARM = {"cpu": 1, "cuda": 10}[device]  # first updates, which allocate, and choo
 torch.set_num_threads(2)
 encoder = load_encoder(resolve_encoder(str(folder / "base")), torch.device(device))
 load_adapter(folder / "lang", encoder)
+if "float64" in asked:
+    encoder.model.double()
+    encoder.adapters.double()
 kind: Any = classification if stage == "nli" else tagging
 losses: list[float] = []
 tokens, lower, lower_seconds = 0, None, 0.0

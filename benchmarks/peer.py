@@ -1,6 +1,6 @@
 """The peer's side, in `.venv-peer`: `adapters` 1.3.0 used as its documentation shows.
 
-python peer.py WORKLOAD DEVICE STAGE UPDATES          STAGE: language, pos, pos-upper, nli, evaluation
+python peer.py WORKLOAD DEVICE STAGE UPDATES [float64]          STAGE: language, pos, pos-upper, nli, evaluation
     On a GPU in bf16, by autocast, as transformers' Trainer does it.
 """
 
@@ -54,7 +54,7 @@ else:
     batches = [padded(chunk) for chunk in chunks]
     real = [sum(len(r["ids"]) for r in chunk) for chunk in chunks]
 
-model.to(device)
+model.to(device, torch.float64 if "float64" in sys.argv[5:] else torch.float32)
 autocast = torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
 
 

@@ -57,9 +57,14 @@ def summed_cross_entropy(states_MD: Tensor, decoder: Decoder, targets_M: Tensor)
     """
     if decoder.weight_RD.requires_grad:
         logits_MR = F.linear(states_MD, *decoder)
-        return F.cross_entropy(logits_MR.float(), targets_M, reduction="sum")
+        return F.cross_entropy(logits_MR.to(_sums(logits_MR.dtype)), targets_M, reduction="sum")
     loss: Tensor = _FrozenDecoderLoss.apply(states_MD, *decoder, targets_M)  # type: ignore[no-untyped-call]
     return loss
+
+
+def _sums(dtype: torch.dtype) -> torch.dtype:
+    """The number type of sums over values of this one: fp32 at least."""
+    return torch.promote_types(dtype, torch.float32)
 
 
 class _FrozenDecoderLoss(torch.autograd.Function):
@@ -74,19 +79,19 @@ class _FrozenDecoderLoss(torch.autograd.Function):
         kind = states_MD.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states_MD.dtype
         with torch.autocast(kind, enabled=False):
-            count = len(states_MD)
+            count, sums = len(states_MD), _sums(compute)
             x_MD = states_MD.to(compute)
             if compute.itemsize == 2:  # a GPU's fast kernels want rows of 16 bytes, below in x_DM
                 x_MD = F.pad(x_MD, (0, 0, 0, -count % 8))
             x_DM = x_MD.t().contiguous()
-            top_M = torch.full((len(x_MD),), -torch.inf, device=x_MD.device)
+            top_M = torch.full((len(x_MD),), -torch.inf, dtype=sums, device=x_MD.device)
             total_M = torch.zeros_like(top_M)
             wanted = ctx.needs_input_grad[0]
-            mean_MD = torch.zeros_like(x_MD, dtype=torch.float32)
+            mean_MD = torch.zeros_like(x_MD, dtype=sums)
             chunk = CHUNK.get(kind, LARGE_CHUNK)
             for start in range(0, len(weight_RD), chunk):
                 w_CD = weight_RD[start : start + chunk].to(compute)
-                logits_CM = (w_CD @ x_DM).float()  # a fifth faster on a processor than its transpose
+                logits_CM = (w_CD @ x_DM).to(sums)  # a fifth faster on a processor than its transpose
                 if bias_R is not None:
                     logits_CM += bias_R[start : start + chunk, None]
                 before_M, top_M = top_M, torch.maximum(top_M, logits_CM.amax(0))
@@ -95,12 +100,12 @@ class _FrozenDecoderLoss(torch.autograd.Function):
                 total_M = total_M * shrink_M + p_CM.sum(0)
                 if wanted:
                     mean_MD.mul_(shrink_M[:, None])
-                    if compute == torch.float32:
+                    if compute == sums:
                         mean_MD.addmm_(p_CM.t(), w_CD)
                     else:
-                        mean_MD += (p_CM.to(compute).t() @ w_CD).float()
-            own_MD = weight_RD[targets_M].float()
-            logit_M = (states_MD.float() * own_MD).sum(1)
+                        mean_MD += (p_CM.to(compute).t() @ w_CD).to(sums)
+            own_MD = weight_RD[targets_M].to(sums)
+            logit_M = (states_MD.to(sums) * own_MD).sum(1)
             if bias_R is not None:
                 logit_M += bias_R[targets_M]
             if wanted:

@@ -5,14 +5,20 @@ from typing import Any
 from torch import nn
 
 from madx.encoders.lm_head import LmHead
+from madx.encoders.rotary import rotate
 from madx.encoders.sites import LastLayer, PreNorm, Site
 
 MODEL_TYPES = {"modernbert": "ModernBertForMaskedLM"}
 LAYERS = "layers"
 SITE_NAMES = {"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"}
+# for packed sequences, which attend to themselves anyway; it would make one of all positions by all positions
+NO_MASK = {"full_attention": None, "sliding_attention": None}
 
 
 def sites(base: Any) -> list[Site]:
+    from transformers.models.modernbert import modeling_modernbert as modeling
+
+    modeling.apply_rotary_pos_emb = rotate  # for all of this process, but with the same numbers
     found: list[Site] = []
     for i, layer in enumerate(base.layers):
         found.append(PreNorm(i, "attention", inside=layer.attn, added=layer.attn.Wo, norm=layer.mlp_norm))

@@ -55,3 +55,11 @@ def test_a_decoder_that_is_trained_gets_its_gradient() -> None:
     summed_cross_entropy(states_MD, trained, targets_M).backward()
     assert trained.weight_RD.grad is not None
     assert trained.weight_RD.grad.abs().sum() > 0
+
+
+def test_in_float64_nothing_is_rounded_to_fp32() -> None:
+    states_MD, decoder, targets_M = problem()
+    states_MD, decoder = states_MD.detach().double().requires_grad_(), Decoder(*(x.double() for x in decoder))
+    loss = summed_cross_entropy(states_MD, decoder, targets_M)
+    torch.testing.assert_close(loss, plain(states_MD, decoder, targets_M), rtol=1e-13, atol=1e-13)
+    assert torch.autograd.gradcheck(lambda x: summed_cross_entropy(x, decoder, targets_M), states_MD)
