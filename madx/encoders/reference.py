@@ -5,10 +5,11 @@ No torch, no transformers: a plan needs only this.
 
 from pathlib import Path
 
-from madx.config import Frozen, InputError, file_digest, first_line
+from madx.config import Frozen, InputError, digest, file_digest, first_line
 
 BUNDLED = Path(__file__).parent / "mini"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+SETTINGS = (".json", ".model", ".txt")  # what a configuration and a tokenizer are made of
 # Hub ids are known by many short names; these are the ones that `madx models` lists.
 KNOWN = {
     "mini": "bundled: ModernBERT's shape, 24 languages, made for first steps, tests and benchmarks",
@@ -24,10 +25,11 @@ KNOWN = {
 
 
 class EncoderRef(Frozen):
-    """A resolved encoder. The digest, of the weights or of the Hub's commit, names what is computed with it."""
+    """A resolved encoder. The digests name what is computed with it."""
 
     name: str
-    digest: str
+    digest: str  # of the weights or of the Hub's commit
+    settings: str | None = None  # of a local encoder's configuration and tokenizer; a commit covers them
     revision: str | None = None
     folder: str | None = None  # where it lies, if it is local
 
@@ -37,7 +39,7 @@ class EncoderRef(Frozen):
 
     def identity(self) -> dict[str, str]:
         """What a step's name depends on: not where the folder lies."""
-        return {"digest": self.digest}
+        return {"digest": self.digest} | ({"settings": self.settings} if self.settings else {})
 
 
 def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
@@ -49,7 +51,10 @@ def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
         weights = [folder / file for file in WEIGHTS if (folder / file).exists()]
         if not weights:
             raise InputError(f"model '{name}': {folder} has no weights ({', '.join(WEIGHTS)})")
-        return EncoderRef(name=name, digest="sha256:" + file_digest(weights[0]), folder=str(folder))
+        beside = {f.name: file_digest(f) for f in sorted(folder.iterdir()) if f.suffix in SETTINGS}
+        return EncoderRef(
+            name=name, digest="sha256:" + file_digest(weights[0]), settings=digest(beside), folder=str(folder)
+        )
     if name.startswith((".", "/", "~")):
         raise InputError(f"model '{name}': no such directory")
     return EncoderRef(name=name, digest="commit:" + _hub_commit(name, revision), revision=revision)

@@ -1,0 +1,26 @@
+"""Which encoder it is: weights, configuration and tokenizer; not where they lie, nor what is written about them."""
+
+import json
+import shutil
+from pathlib import Path
+
+from conftest import make_encoder
+
+from madx.config import digest
+from madx.encoders.reference import resolve_encoder
+
+
+def test_an_encoder_with_another_configuration_or_tokenizer_is_another_one(tmp_path: Path) -> None:
+    folder = make_encoder(tmp_path / "base", "xlm-roberta")
+    first = resolve_encoder(str(folder))
+    shutil.copytree(folder, tmp_path / "moved")
+    (tmp_path / "moved" / "README.md").write_text("another text")
+    assert digest(resolve_encoder(str(tmp_path / "moved"))) == digest(first)
+    for number, file in enumerate(("config.json", "tokenizer_config.json")):
+        changed = tmp_path / f"changed-{number}"
+        shutil.copytree(folder, changed)
+        values = json.loads((changed / file).read_text())
+        (changed / file).write_text(json.dumps(values | {"hidden_dropout_prob": 0.3}))
+        other = resolve_encoder(str(changed))
+        assert other.digest == first.digest  # an adapter fits weights
+        assert digest(other) != digest(first)
