@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from seqeval.metrics.sequence_labeling import get_entities
-from seqeval.scheme import IOB2, Entities
 
 Counts = Callable[[Any, Any], list[float]]
 
@@ -54,6 +52,8 @@ def word_accuracy(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
 
 def strict_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """Entities of one sentence, strict IOB2: an I- without its B- starts nothing (seqeval, mode strict)."""
+    from seqeval.scheme import IOB2, Entities  # with scikit-learn: 0.7 s, which stage one needn't wait for
+
     found = Entities([list(tags)], IOB2, False).entities[0]
     return {(entity.tag, entity.start, entity.end) for entity in found}
 
@@ -67,6 +67,8 @@ def chunk_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
 
     Sentence by sentence; over a whole corpus seqeval joins an X at a sentence's end to one at the next one's start.
     """
+    from seqeval.metrics.sequence_labeling import get_entities
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that bare tags are no entity tags
         return _of_sets(set(get_entities(list(gold))), set(get_entities(list(predicted))))
