@@ -184,9 +184,9 @@ def main() -> None:
                     measure(sys.executable, "ours.py", *exact, "same", "float64")["losses"],
                     measure(peer, "peer.py", *exact, "float64")["losses"],
                 )
-            for name, (a_losses, b_losses) in compared.items():
-                record["loss_difference"][name] = max(abs(a - b) for a, b in zip(a_losses, b_losses, strict=True))
-                record["loss_steps"][name] = len(a_losses)
+            for name, sides in compared.items():
+                record["loss_difference"][name] = max(abs(a - b) for a, b in zip(*sides, strict=True))
+                record["loss_steps"][name] = len(sides[0])
         if stage == "language":
             ours = runs[keys["stage one"][1]]
             flops = language_flops(workload.SHAPE, workload.BLOCK, 2.0, 0.15)

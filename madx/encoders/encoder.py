@@ -129,8 +129,7 @@ class Encoder:
             inputs["token_type_ids"] = types_BT
         if read is not None and mask_BT is not None and self.packs:
             packed = Packed.of(mask_BT)
-            del inputs["attention_mask"]
-            inputs = {name: packed.row(value) for name, value in inputs.items()}
+            inputs = {name: packed.row(value) for name, value in inputs.items() if name != "attention_mask"}
             inputs["attention_mask"] = getattr(self.family, "NO_MASK", None)
             inputs["position_ids"] = packed.row(positions(self.family.embeddings(self.base), ids_BT))
             inputs["groups"] = packed.groups

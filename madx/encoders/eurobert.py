@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from madx.encoders.lm_head import LmHead
-from madx.encoders.rotary import rotate
+from madx.encoders.rotary import replace_rotation
 from madx.encoders.sites import LastLayer, PreNorm, Site
 
 MODEL_TYPES = {"eurobert": None}  # the peer doesn't know it
@@ -14,9 +14,7 @@ SITE_NAMES = {"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.out
 
 
 def sites(base: Any) -> list[Site]:
-    from transformers.models.eurobert import modeling_eurobert as modeling
-
-    modeling.apply_rotary_pos_emb = rotate  # for all of this process, but with the same numbers
+    replace_rotation(base)
     found: list[Site] = []
     for i, layer in enumerate(base.layers):
         attention, norm = layer.self_attn, layer.post_attention_layernorm

@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from madx.encoders.lm_head import LmHead
-from madx.encoders.rotary import rotate
+from madx.encoders.rotary import replace_rotation
 from madx.encoders.sites import LastLayer, PreNorm, Site
 
 MODEL_TYPES = {"modernbert": "ModernBertForMaskedLM"}
@@ -16,9 +16,7 @@ NO_MASK = {"full_attention": None, "sliding_attention": None}
 
 
 def sites(base: Any) -> list[Site]:
-    from transformers.models.modernbert import modeling_modernbert as modeling
-
-    modeling.apply_rotary_pos_emb = rotate  # for all of this process, but with the same numbers
+    replace_rotation(base)
     found: list[Site] = []
     for i, layer in enumerate(base.layers):
         found.append(PreNorm(i, "attention", inside=layer.attn, added=layer.attn.Wo, norm=layer.mlp_norm))

@@ -39,7 +39,7 @@ class EncoderRef(Frozen):
 
     def identity(self) -> dict[str, str]:
         """What a step's name depends on: not where the folder lies."""
-        return {"digest": self.digest} | ({"settings": self.settings} if self.settings else {})
+        return self.model_dump(include={"digest", "settings"}, exclude_none=True)
 
 
 def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
@@ -51,7 +51,7 @@ def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
         weights = [folder / file for file in WEIGHTS if (folder / file).exists()]
         if not weights:
             raise InputError(f"model '{name}': {folder} has no weights ({', '.join(WEIGHTS)})")
-        beside = {f.name: file_digest(f) for f in sorted(folder.iterdir()) if f.suffix in SETTINGS}
+        beside = {f.name: file_digest(f) for f in folder.iterdir() if f.suffix in SETTINGS}
         return EncoderRef(
             name=name, digest="sha256:" + file_digest(weights[0]), settings=digest(beside), folder=str(folder)
         )

@@ -4,6 +4,7 @@ The same numbers. Written with `rotate_half`, autograd copies halves together an
 the backward of a rotation is the rotation the other way round.
 """
 
+import sys
 from typing import Any
 
 import torch
@@ -29,7 +30,8 @@ class _Rotation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         cos, sin = ctx.saved_tensors
-        q, k = (_turned(gradient, cos, -sin) for gradient in gradients)
+        back = -sin
+        q, k = (_turned(gradient, cos, back) for gradient in gradients)
         return q, k, None, None
 
 
@@ -37,3 +39,9 @@ def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 
     """Queries and keys, (B, H, T, D) each, by the cosines and sines of (B, T, D), whose halves are alike."""
     cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim).chunk(2, dim=-1)[0]
     return _Rotation.apply(q, k, cos, sin)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def replace_rotation(base: Any) -> None:
+    """In the module that `base`'s class is of, so for all encoders of its family in this process."""
+    modeling: Any = sys.modules[type(base).__module__]
+    modeling.apply_rotary_pos_emb = rotate

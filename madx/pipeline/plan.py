@@ -120,7 +120,7 @@ class Planner:
                 has_spaces=language.has_spaces,
                 sources=tuple(sources),
                 digests=tuple(digests),
-                tokenizer=self.encoder.settings or self.encoder.digest,
+                tokenizer=self.encoder.digest,
                 block_size=settings.max_length,
                 # rounded up, so that a few steps more don't mean another text
                 max_tokens=1 << max(20, needed.bit_length()),
