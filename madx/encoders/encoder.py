@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from madx.encoders.lm_head import Decoder, summed_cross_entropy
 from madx.encoders.lower import Layers, Lower
 from madx.encoders.packed import ATTENTION, Packed, positions
 from madx.encoders.reference import EncoderRef
+from madx.encoders.rounded import NAME, load_rounded
 from madx.encoders.sites import Positions
 
 if TYPE_CHECKING:
@@ -199,10 +201,15 @@ def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:
         config = AutoConfig.from_pretrained(ref.path, revision=ref.revision)
         family_of(config.model_type, ref.name)
         options = {"revision": ref.revision, "dtype": torch.float32, "output_loading_info": True}
-        model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
-        if config.model_type == "deberta-v2" and any("lm_predictions" in k for k in info["unexpected_keys"]):
-            config.legacy = False
+        rounded = Path(ref.path) / NAME
+        if rounded.exists():
+            model = AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
+            info = {"missing_keys": model.load_state_dict(load_rounded(rounded), strict=False).missing_keys}
+        else:
             model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
+            if config.model_type == "deberta-v2" and any("lm_predictions" in k for k in info["unexpected_keys"]):
+                config.legacy = False
+                model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(f"model '{ref.name}': cannot be loaded: {first_line(error)}") from None
     prefix = model.base_model_prefix + "."

@@ -8,7 +8,7 @@ from pathlib import Path
 from madx.config import Frozen, InputError, digest, file_digest, first_line
 
 BUNDLED = Path(__file__).parent / "mini"
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "model.npz")
 SETTINGS = (".json", ".model", ".txt")  # what a configuration and a tokenizer are made of
 # Hub ids are known by many short names; these are the ones that `madx models` lists.
 KNOWN = {
