@@ -74,8 +74,8 @@ def train(folder: Path) -> dict[str, float]:
     from madx.corpora.packing import Blocks
     from madx.encoders.encoder import load_encoder
     from madx.encoders.reference import resolve_encoder
-    from madx.stages.language import masked_for, masked_lm_loss, parts_of
-    from madx.training.fit import Micro, Schedule, fit
+    from madx.stages.masked_lm import MaskedLm
+    from madx.training.fit import Part, Run, Schedule, fit
 
     torch.set_num_threads(2)
     encoder = load_encoder(resolve_encoder("mini"), torch.device("cpu"))
@@ -84,17 +84,18 @@ def train(folder: Path) -> dict[str, float]:
     blocks = Blocks(folder / "train.bin", BLOCK)
     moments: list[float] = []
 
-    def batch(step: int) -> list[Micro]:
-        masked = masked_for(encoder, torch.from_numpy(blocks.batch(step, 16, 1)), step)
-        return parts_of(masked, encoder.many_tokens)
+    text = MaskedLm(encoder, blocks, blocks)
 
-    def loss(masked: Any) -> torch.Tensor:
-        moments.append(time.perf_counter())
-        return masked_lm_loss(encoder, masked)
+    def timed(part: Part) -> Part:
+        def loss() -> torch.Tensor:
+            moments.append(time.perf_counter())
+            return part.loss()
+
+        return part._replace(loss=loss)
 
     fit(
-        dict(adapter.named_parameters()), Schedule(steps=STEPS, learning_rate=1e-3), batch=batch, summed_loss=loss,
-        folder=folder, seed=1, device=torch.device("cpu"),
+        dict(adapter.named_parameters()), Schedule(steps=STEPS, learning_rate=1e-3),
+        lambda step: [timed(part) for part in text.parts(step, 16 * BLOCK, 1)], Run(folder, 1, encoder.device),
     )  # fmt: skip
     steps = [b - a for a, b in zip(moments[5:], moments[6:], strict=False)]
     return {"blocks": len(blocks), "seconds_a_step": statistics.median(steps), "memory_mb": peak_memory_mb()}

@@ -9,7 +9,7 @@ python ours.py WORKLOAD DEVICE STAGE UPDATES [same] [float64] [corpus] [kept] [i
 import json
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from madx.encoders.int8 import int8_weights
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter
 from madx.formats.heads import load_head
-from madx.stages.language import CorpusVocabulary, masked_lm_loss, parts_of
 from madx.stages.lower_states import LowerStates
+from madx.stages.masked_lm import CorpusVocabulary, masked_lm_loss, parts_of
 from madx.tasks import classification, tagging
-from madx.tasks.examples import Feature, parts_by_length, training_order
+from madx.tasks.batches import parts_by_length, training_order
+from madx.tasks.examples import Feature
 
 folder, device, stage, updates = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 asked = set(sys.argv[5:])
@@ -67,9 +68,8 @@ else:
             target, extra = [target[i] for i in read], (read, 0)
         features.append(Feature((tuple(row["ids"]),), None, target, number, extra))
 
-before = gemm_rate(device)
+before, modes = gemm_rate(device), ExitStack()
 if stage == "evaluation":
-    encoder.model.eval()
     head.eval()
     with torch.no_grad(), int8_weights(encoder.base) if "int8" in asked else nullcontext():
         for _ in range(1 if device == "cpu" else 2):  # a GPU's kernels are chosen the first time
@@ -81,7 +81,7 @@ if stage == "evaluation":
                     kind.decode(head, states, batch)
                     tokens += batch.tokens
 else:
-    encoder.model.train()
+    modes.enter_context(encoder.training())
     for parameter in trained:
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, fused=True)
@@ -101,11 +101,11 @@ else:
             began = time.perf_counter()
         parts, count = [], 0
         if stage == "language":
-            for micro in parts_of(work[step], encoder.many_tokens):
-                loss = masked_lm_loss(encoder, micro.inputs, vocabulary) / len(work[step].targets_M)
+            for part in parts_of(work[step], encoder.many_tokens):
+                loss = masked_lm_loss(encoder, part, vocabulary) / len(work[step].targets_M)
                 loss.backward()
                 parts.append(loss.detach())
-                count += micro.tokens
+                count += part.ids_BT.numel()
         else:
             chosen_features = [features[i] for i in order[step]]
             targets = sum(map(kind.targets, chosen_features))

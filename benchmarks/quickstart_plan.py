@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from madx.catalog.find import Catalogue
-from madx.cli import QUICKSTART
+from madx.cli.options import QUICKSTART
 from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.prepare import HELD_OUT_SHARE
 from madx.encoders.reference import BUNDLED
 from madx.pipeline.plan import Planner
 from madx.pipeline.recipe import load_recipe
-from madx.stages import Evaluation, LanguageStage, TaskStage
-from madx.stages.session import step_name
+from madx.stages.evaluate import Evaluation
+from madx.stages.language import LanguageStage
+from madx.stages.task import TaskStage
 from madx.tasks.data import LabelledData
 
 
@@ -35,8 +36,8 @@ def language(stage: LanguageStage) -> dict[str, Any]:
         **stage.schedule.model_dump(include={"steps", "learning_rate", "warm_up"}),
         "evaluate_at": sorted({0, *(steps * i // 4 for i in (1, 2, 3)), steps}),  # LanguageStage.run
         "adapter": {
-            "reduction_factor": stage.adapter.reduction_factor,
-            "inv_adapter_reduction_factor": stage.adapter.invertible.reduction_factor,
+            "reduction_factor": stage.method.spec.reduction_factor,
+            "inv_adapter_reduction_factor": stage.method.spec.invertible.reduction_factor,
         },
         "seed": stage.seed,
     }
@@ -67,13 +68,13 @@ def quickstart_plan() -> dict[str, Any]:
     plan = Planner(recipe, Catalogue(QUICKSTART), QUICKSTART, QUICKSTART).plan()
     methods: dict[str, list[str]] = {}  # that an evaluation counts for
     for cell in plan.cells:
-        methods.setdefault(step_name(cell.evaluation), []).append(cell.method)
-    trainings = {name: training(name, step) for name, step in plan.steps if isinstance(step, TaskStage)}
-    for name, step in plan.steps:
+        methods.setdefault(cell.evaluation.name, []).append(cell.method)
+    trainings = {step.name: training(step.name, step) for step in plan.steps if isinstance(step, TaskStage)}
+    for step in plan.steps:
         if isinstance(step, Evaluation):
-            trainings[step_name(step.task)]["evaluations"].append(
+            trainings[step.task.name]["evaluations"].append(
                 {
-                    "methods": methods[name],
+                    "methods": methods[step.name],
                     "target": step.test.language,
                     "over": step.language.subject if step.language else None,
                     "test": rows(step.test),
@@ -81,7 +82,7 @@ def quickstart_plan() -> dict[str, Any]:
             )
     return {
         "base": str(BUNDLED),
-        "languages": [language(step) for _, step in plan.steps if isinstance(step, LanguageStage)],
+        "languages": [language(step) for step in plan.steps if isinstance(step, LanguageStage)],
         "trainings": list(trainings.values()),
     }
 

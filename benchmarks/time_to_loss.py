@@ -26,8 +26,8 @@ from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import BUNDLED, resolve_encoder
 from madx.pipeline.plan import Planner
 from madx.pipeline.recipe import recipe_from
-from madx.stages.language import held_out_loss, masked_for, masked_lm_loss, parts_of
-from madx.training.fit import Micro, Schedule, fit
+from madx.stages.masked_lm import MaskedLm, masked_for
+from madx.training.fit import Run, Schedule, fit
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -63,8 +63,7 @@ def prepare(folder: Path, code: str, encoder: Encoder, data: Path) -> tuple[Bloc
 
 def train(folder: Path, code: str, encoder: Encoder, blocks: Blocks, held_out: Blocks, steps: int) -> dict[str, float]:
     """One whole run of `steps` updates; its seconds and its held-out loss."""
-    rows = int(SETTINGS["batch_tokens"]) // BLOCK
-    with encoder.training(*encoder.lm_head.trainable()):
+    with encoder.lent(*encoder.lm_head.trainable()), encoder.training():
         torch.manual_seed(1)
         adapter = encoder.adapters.add(code, BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec()))
         encoder.adapters.activate(code)
@@ -73,17 +72,14 @@ def train(folder: Path, code: str, encoder: Encoder, blocks: Blocks, held_out: B
         for parameter in parameters.values():
             parameter.requires_grad_(True)
 
-        def batch(step: int) -> list[Micro]:
-            ids = torch.from_numpy(blocks.batch(step, rows, 1))
-            return parts_of(masked_for(encoder, ids, seed_of("mask", 1, step)), encoder.many_tokens)
-
+        text = MaskedLm(encoder, blocks, held_out)
         began = time.perf_counter()
         fit(
-            parameters, Schedule(steps=steps, learning_rate=SETTINGS["learning_rate"]), batch=batch,
-            summed_loss=lambda masked: masked_lm_loss(encoder, masked), folder=folder, seed=1, device=encoder.device,
+            parameters, Schedule(steps=steps, learning_rate=SETTINGS["learning_rate"]),
+            lambda step: text.parts(step, int(SETTINGS["batch_tokens"]), 1), Run(folder, 1, encoder.device),
         )  # fmt: skip
         seconds = time.perf_counter() - began
-        return {"updates": steps, "seconds": seconds, "after": held_out_loss(encoder, held_out)["held_out_loss"]}
+        return {"updates": steps, "seconds": seconds, "after": text.held_out_loss()["held_out_loss"]}
 
 
 def table(record: dict[str, Any]) -> str:

@@ -20,9 +20,8 @@ from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import BUNDLED, resolve_encoder
 from madx.formats.adapterhub import save_adapter
 from madx.formats.heads import save_head
+from madx.tasks.batches import Tokens
 from madx.tasks.data import labelled_data
-from madx.tasks.examples import Tokens
-from madx.tasks.heads import Head
 from madx.tasks.kinds import KINDS
 
 SHAPE = {"vocab_size": 250_002, "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
@@ -73,7 +72,7 @@ def _task_adapter(folder: Path, encoder: Encoder, task: str, spec: BottleneckSpe
     known = Catalogue().task(task)
     encoder.adapters.add("task", spec)
     save_adapter(folder, encoder, "task", pickle=True)
-    save_head(folder, encoder, Head(KINDS[known.kind].head_spec(known), encoder.width), "task", pickle=True)
+    save_head(folder, encoder, KINDS[known.kind].head(known, encoder.width), "task", pickle=True)
 
 
 def _blocks(done: Path, updates: int, blocks: int, rng: np.random.Generator) -> None:

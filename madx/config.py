@@ -7,8 +7,10 @@ import difflib
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,27 +29,59 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+class Place:
+    """Marks a field that only says where something lies, or what people call it: `folder: Annotated[str, PLACE]`.
+
+    Such a field is not part of a value's digest.
+    """
+
+
+PLACE = Place()
+
+
 class Frozen(BaseModel):
     """A value: immutable, strict about unknown keys, equal by content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @cached_property
+    def digest_of_fields(self) -> str:
+        """See `digest`; computed once."""
+        return _short({"type": type(self).__name__, **{name: _plain(value) for name, value in self.said()}})
+
+    def said(self) -> Iterator[tuple[str, Any]]:
+        """The fields that tell this value from others: those that aren't places, where they aren't their defaults."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if PLACE not in field.metadata and (field.is_required() or value != field.get_default()):
+                yield name, value
+
+    def __copy__(self) -> Self:
+        copy = super().__copy__()
+        for name in set(copy.__dict__) - set(type(self).model_fields):  # what was computed from other fields
+            del copy.__dict__[name]
+        return copy
 
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def digest(value: Any) -> str:
-    """Twelve hexadecimal digits that name a value: type names and every field, nested, whatever the order of keys."""
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:12]
+    """Twelve hexadecimal digits that name a value: type names and fields, nested, whatever the order of keys.
+
+    A place isn't in it, nor is a field at its default: a new option renames nothing. (So a default, once there, stays:
+    whoever wants another one adds a field. tests/test_config.py holds them.)
+    """
+    return value.digest_of_fields if isinstance(value, Frozen) else _short(_plain(value))
+
+
+def _short(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        # a value may say what of it matters: where a file lies, for one, does not
-        identity = getattr(value, "identity", None)
-        names = type(value).model_fields
-        fields = _plain(identity()) if identity else {name: _plain(getattr(value, name)) for name in names}
-        return {"type": type(value).__name__, **fields}
+    if isinstance(value, Frozen):
+        return {"value": value.digest_of_fields}
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -7,8 +7,8 @@ PACKAGE = Path(__file__).parents[1] / "madx"
 LAYERS = {
     "config": 0, "store": 0.5, "device": 0.5,
     "catalog": 1, "adapters": 1, "scores": 1,
-    "encoders": 2, "corpora": 2, "tasks": 3, "training": 2,
-    "formats": 4, "sharing": 5, "methods": 5,
+    "encoders": 2, "corpora": 2, "training": 2,
+    "formats": 3, "tasks": 4, "sharing": 5, "methods": 5,
     "stages": 6, "pipeline": 7, "report": 7, "cli": 8, "__main__": 9, "__init__": 0,
 }  # fmt: skip
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "altair": {"report"}, "transformers": {"encoders"},

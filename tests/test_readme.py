@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from madx.catalog.find import Catalogue
 from madx.cli import app
-from madx.methods.grid import GRID
+from madx.pipeline.grid import GRID
 from madx.pipeline.recipe import recipe_from
 
 ROOT = Path(__file__).parents[1]

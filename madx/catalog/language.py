@@ -4,11 +4,11 @@ import re
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from madx.config import Frozen, InputError, nearest, validate
+from madx.config import PLACE, Frozen, InputError, nearest, validate
 
 # scripts written without spaces between words
 UNSPACED = {"Hani", "Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}
@@ -17,17 +17,17 @@ UNSPACED = {"Hani", "Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tib
 class TextSource(Frozen):
     """One piece of a language's text: a file (or folder) or a Hub dataset, with its licence."""
 
-    name: str = "own"
-    file: str | None = None  # under --data, or absolute, or beside the recipe
+    name: Annotated[str, PLACE] = "own"
+    file: Annotated[str | None, PLACE] = None  # under --data, or absolute, or beside the recipe
     lines: tuple[int, int] | None = None  # first and last line, from 1
     hub: str | None = None
     config: str | None = None
     split: str = "train"
     column: str = "text"
     revision: str | None = None
-    licence: str = "unknown"
-    noncommercial: bool = False
-    parallel: bool = False  # line i is the same sentence in every language that has this source
+    licence: Annotated[str, PLACE] = "unknown"
+    noncommercial: Annotated[bool, PLACE] = False
+    parallel: Annotated[bool, PLACE] = False  # line i is the same sentence in every language that has this source
 
 
 class Language(Frozen):

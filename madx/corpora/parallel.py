@@ -2,9 +2,9 @@
 
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from madx.config import Frozen, InputError
+from madx.config import PLACE, Frozen, InputError
 from madx.corpora.documents import read_lines
 
 MOST_PAIRS = 20_000  # more teach a language adapter nothing new
@@ -23,12 +23,8 @@ class ParallelText(Frozen):
 
     source: str
     target: str
-    files: tuple[ParallelFiles, ...]
+    files: Annotated[tuple[ParallelFiles, ...], PLACE]
     digests: tuple[str, ...]
-
-    def identity(self) -> dict[str, Any]:
-        """Everything but where the text lies."""
-        return {"source": self.source, "target": self.target, "digests": list(self.digests)}
 
     def pairs(self) -> list[tuple[str, str]]:
         """(source sentence, target sentence); a blank line means that it is missing. Raises InputError."""

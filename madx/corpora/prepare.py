@@ -37,10 +37,6 @@ class Corpus(Frozen):
     block_size: int = Field(ge=8)
     max_tokens: int
 
-    def identity(self) -> dict[str, Any]:
-        """Everything but where the text lies."""
-        return self.model_dump(exclude={"sources"})
-
     @property
     def held_out_size(self) -> int:
         """Short blocks, so that a few hundred held-out words fill some."""

@@ -4,8 +4,9 @@ No torch, no transformers: a plan needs only this.
 """
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from madx.config import Frozen, InputError, digest, file_digest, first_line
+from madx.config import PLACE, Frozen, InputError, digest, file_digest, first_line
 
 BUNDLED = Path(__file__).parent / "mini"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "model.npz")
@@ -27,19 +28,16 @@ KNOWN = {
 class EncoderRef(Frozen):
     """A resolved encoder. The digests name what is computed with it."""
 
-    name: str
+    name: Annotated[str, PLACE]
     digest: str  # of the weights or of the Hub's commit
     settings: str | None = None  # of a local encoder's configuration and tokenizer; a commit covers them
-    revision: str | None = None
-    folder: str | None = None  # where it lies, if it is local
+    revision: Annotated[str | None, PLACE] = None
+    folder: Annotated[str | None, PLACE] = None  # where it lies, if it is local
+    precision: Literal["fp32", "bf16"] = "fp32"  # of its matrix products
 
     @property
     def path(self) -> str:
         return self.folder or self.name
-
-    def identity(self) -> dict[str, str]:
-        """What a step's name depends on: not where the folder lies."""
-        return self.model_dump(include={"digest", "settings"}, exclude_none=True)
 
 
 def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from madx.adapters.fusion import Fusion, FusionSpec
+from madx.adapters.heads import Head
 from madx.adapters.setup import Average, BatchSplit, Composition, Fuse, Parallel, Setup, Split, Stack, leaves
 from madx.config import InputError, validate
 from madx.encoders.encoder import Encoder
@@ -28,7 +29,6 @@ from madx.formats.adapterhub import (
 )
 from madx.formats.heads import HEAD_CONFIG, load_any_head, save_any_head
 from madx.store import write_json
-from madx.tasks.heads import Head
 
 FUSION_CONFIG = "adapter_fusion_config.json"
 FUSION_WEIGHTS, FUSION_PICKLE = "model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin"

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from madx.adapters.heads import Head, HeadSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import CONFIG, about_encoder, put, read_json_object, read_tensors, reason, save_weights
 from madx.store import write_json
-from madx.tasks.heads import Head, HeadSpec
 
 HEAD_CONFIG, HEAD_WEIGHTS, HEAD_PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
 

@@ -1,36 +1,44 @@
 """Full fine-tuning: every weight of the encoder, no adapters. The upper bar and the dear one."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
-from safetensors.torch import load_file
 from torch import nn
 
-from madx.config import Frozen
+from madx.config import InputError
 from madx.encoders.encoder import Encoder
-from madx.formats.tensors import save_tensors
+from madx.formats.tensors import load_tensors, save_tensors
+from madx.methods.method import Method
 
 WEIGHTS = "encoder.safetensors"
 
 
-class Full(Frozen):
-    """Trains the whole encoder."""
+class Full(Method):
+    """Trains the whole encoder: on labels in stage two, or with masked language modelling in stage one's place."""
 
-    kind: Literal["full"] = "full"
+    what: ClassVar[str] = "encoder"
+    shared: ClassVar[bool] = False
 
-    def changes(self, encoder: Encoder) -> list[nn.Parameter]:
-        """The encoder's own parameters that training or loading overwrites."""
-        return list(encoder.base.parameters())
+    def borrowed(self, encoder: Encoder) -> AbstractContextManager[None]:
+        return encoder.lent(*encoder.base.parameters())
 
-    def prepare(self, encoder: Encoder, task: str, seed: int) -> dict[str, nn.Parameter]:
-        return {f"encoder.{name}": parameter for name, parameter in encoder.base.named_parameters()}
+    def attach(self, encoder: Encoder, name: str, seed: int) -> dict[str, nn.Parameter]:
+        return {f"encoder.{key}": parameter for key, parameter in encoder.base.named_parameters()}
 
-    def retarget(self, encoder: Encoder, task: str, language: str | None) -> None:
+    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
         """Nothing to swap."""
 
-    def save(self, folder: Path, encoder: Encoder, task: str) -> None:
+    def save(self, folder: Path, encoder: Encoder, name: str) -> None:
         save_tensors(folder / WEIGHTS, dict(encoder.base.named_parameters()))
 
-    def load(self, folder: Path, encoder: Encoder, task: str) -> None:
-        """Overwrites the encoder: wrap in `encoder.training(...)`, which puts it back."""
-        encoder.base.load_state_dict(load_file(folder / WEIGHTS), strict=False)
+    def load(self, folder: Path, encoder: Encoder, name: str) -> None:
+        """Overwrites the encoder's weights: within `borrowed`, which puts them back."""
+        parameters = dict(encoder.base.named_parameters())
+        tensors = load_tensors(folder / WEIGHTS)
+        for key in parameters.keys() ^ tensors.keys():
+            raise InputError(f"{folder / WEIGHTS}: '{key}' is not in both the file and the encoder")
+        for key, parameter in parameters.items():
+            if tensors[key].shape != parameter.shape:
+                raise InputError(f"{folder / WEIGHTS}: '{key}' has shape {tuple(tensors[key].shape)}")
+            parameter.data.copy_(tensors[key])

@@ -26,7 +26,7 @@ MOST = 4  # each holds an encoder, and about 1 GB in all
 def jobs_for(plan: Plan, session: Session) -> int:
     """How many steps are best made at once here. One, unless there are several trainings of a small encoder to do."""
     cores = torch.get_num_threads()
-    to_train = [step for name, step in plan.steps if isinstance(step, TaskStage) and not session.store.is_done(name)]
+    to_train = [s for s in plan.steps if s.stage == TaskStage.stage and not session.store.is_done(s.name)]
     if session.device.type != "cpu" or cores == 1 or len(to_train) < 2:
         return 1
     return min(cores, MOST, len(to_train)) if session.encoder(plan.encoder).width <= SMALL else 1

@@ -1,208 +1,143 @@
-"""Recipe to plan: the steps, in an order in which each stands on those before it, and the cells they fill."""
+"""Recipe to plan: the cells of its grid, and the steps that they stand on, in an order in which each can be made."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from madx.catalog.find import Catalogue
-from madx.catalog.language import Language, TextSource
+from madx.catalog.language import Language
 from madx.catalog.task import TaskSpec
-from madx.config import InputError, file_digest
-from madx.corpora.documents import files_of, find_file
-from madx.corpora.parallel import ParallelFiles, ParallelText
+from madx.config import InputError
 from madx.corpora.prepare import Corpus
 from madx.encoders.reference import EncoderRef, resolve_encoder
 from madx.formats.manifest import check
+from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
-from madx.methods.grid import GRID, Row
-from madx.methods.task_adapter import TaskAdapter
+from madx.pipeline.grid import GRID, Row
 from madx.pipeline.recipe import Recipe
+from madx.pipeline.sources import Sources
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import digests_of, fetch
-from madx.stages import Evaluation, ImportedAdapter, LanguageStage, TaskStage
-from madx.stages.language import Alignment
-from madx.stages.session import Step, step_name
+from madx.stages.alignment import Alignment
+from madx.stages.evaluate import Evaluation
+from madx.stages.imported import ImportedAdapter
+from madx.stages.language import LanguageStage
+from madx.stages.session import Session
+from madx.stages.step import AdapterStep, Step, closure
+from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
 from madx.tasks.data import LabelledData, Split, labelled_data
+from madx.tasks.kinds import kind_of
 from madx.training.fit import Schedule
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One score to be: what the evaluation step says is a value for (task, method, source, target, seed)."""
+    """What a method, with a seed, trains for a task and answers a target language with."""
 
     task: str
     method: str
     target: str
     seed: int
-    evaluation: Evaluation
+    stage: TaskStage
+    language: AdapterStep | None  # the adapter that is swapped in
+    test: LabelledData | None  # None: the target has no labels
+    weights: str = "fp32"
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """The step that scores it."""
+        if self.test is None:
+            return None
+        weights = "int8" if self.weights == "int8" else "fp32"
+        return Evaluation(task=self.stage, language=self.language, test=self.test, weights=weights)
+
+    @property
+    def needs(self) -> tuple[Step, ...]:
+        """The steps that make it what it is."""
+        if self.evaluation is not None:
+            return (self.evaluation,)
+        return (self.stage, *([self.language] if self.language else []))
 
 
 @dataclass(frozen=True)
 class Plan:
+    """`steps`: each after those that it stands on; texts and ready-made adapters first, so that what is wrong with them
+    is found before any training.
+    """
+
     recipe: Recipe
     encoder: EncoderRef
-    steps: tuple[tuple[str, Step], ...]  # name, step
-    cells: tuple[Cell, ...]
-    notes: tuple[str, ...]
+    steps: tuple[Step, ...]
+    cells: tuple[Cell, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def own_file(name: str, data: Path | None, beside: Path | None) -> Path:
-    """A file that a recipe names: beside it, under --data or under the working directory."""
-    path = beside / name if beside and (beside / name).exists() else find_file(name, data)
-    return path.resolve()
-
-
-def text_sources(language: Language, data: Path | None, own: tuple[str, ...], beside: Path | None) -> list[TextSource]:
-    """Where a language's text is: a recipe's own files; else the catalogue's files; else its first Hub corpus."""
-    if own:
-        return [TextSource(file=str(own_file(name, data, beside))) for name in own]
-    files = [source for source, _ in files_there(language, data)]
-    return files or [source for source in language.text if source.hub][:1]
-
-
-def files_there(language: Language, data: Path | None) -> list[tuple[TextSource, Path]]:
-    """The catalogue's text of a language that is on this machine."""
-    found = []
-    for source in language.text:
-        if source.file is not None:
-            with suppress(InputError):
-                found.append((source, find_file(source.file, data)))
-    return found
+def plan_of(planner: Planner, wanted: Iterable[Step], cells: Sequence[Cell] = ()) -> Plan:
+    """The closure of some steps."""
+    order = (TextStage.stage, ImportedAdapter.stage, LanguageStage.stage, TaskStage.stage, Evaluation.stage)
+    ranked = sorted(closure(wanted), key=lambda step: order.index(step.stage))
+    return Plan(planner.recipe, planner.encoder, tuple(closure(ranked)), tuple(cells), tuple(planner.notes))
 
 
 class Planner:
     """Builds the steps of a recipe; the same value is built once."""
 
-    def __init__(self, recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        catalogue: Catalogue,
+        data: Path | None,
+        beside: Path | None = None,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
         self.recipe, self.catalogue, self.data, self.beside = recipe, catalogue, data, beside
-        self.encoder = resolve_encoder(recipe.model, recipe.revision)
+        self.sources = Sources(recipe, catalogue, data, beside)
+        encoder = resolve_encoder(recipe.model, recipe.revision)
+        self.encoder = encoder.model_copy(update={"precision": precision})
+        self.source_codes = [self.language(name).code for name in recipe.source]
         self.notes: list[str] = []
-        self._digests: dict[Path, str] = {}
         self._labelled: dict[tuple[str, str, Split], LabelledData | None] = {}
-        self._languages: dict[tuple[str, bool, bool], LanguageStage | ImportedAdapter] = {}
+        self._adapters: dict[str, AdapterStep] = {}
+        self._stages: dict[tuple[str, Row, tuple[str, ...], int], TaskStage] = {}
         self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
-        self._own_parallel = {self.language(k).code: v for k, v in recipe.parallel.items()}
-        self._own_text = {self.language(k).code: v for k, v in recipe.text.items()}
+
+    def plan(self) -> Plan:
+        """Every cell of the recipe."""
+        cells = [
+            self.cell(task, method, target, seed)
+            for task in map(self.task, self.recipe.tasks)
+            for method in self.recipe.methods
+            for seed in self._seeds(method)
+            for target in [*self.targets_of(task, method), *self._tested_sources(task, method)]
+        ]
+        return plan_of(self, [step for cell in cells for step in cell.needs], cells)
+
+    def cell(self, task: TaskSpec, method: str, target: str, seed: int) -> Cell:
+        """What `method` trains for `task`, and answers `target` with. Everybody who wants to know asks here."""
+        row = GRID[method]
+        stage = self._task_stage(task, row, target, self.targets_of(task, method), seed)
+        code = {"target": target, "source": self.source_codes[0], "none": None}[row.evaluated_with]
+        return Cell(
+            task.name, method, target, seed, stage,
+            language=row.adapter(self, code) if code else None,
+            test=self.labelled(task, target, "test"),
+            weights=self.recipe.evaluation.weights,
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------- languages and tasks
 
     def language(self, name: str) -> Language:
         return self.catalogue.language(name)
 
-    def _digest(self, path: Path) -> str:
-        if path not in self._digests:
-            self._digests[path] = file_digest(path)
-        return self._digests[path]
-
-    def sources(self, code: str) -> list[TextSource]:
-        return text_sources(self.language(code), self.data, self._own_text.get(code, ()), self.beside)
-
-    def text(self, code: str) -> TextStage:
-        language, settings = self.language(code), self.recipe.language_adapter
-        sources = self.sources(code)
-        if not sources:
-            hint = "" if self.data else "; was --data DIR forgotten?"
-            raise InputError(
-                f"'{code}' ({language.name}) has no text in the catalogue{hint} Give it some: [text] {code} = \"FILE\""
-            )
-        digests = []
-        for source in sources:
-            if source.file is None:
-                digests.append(f"{source.hub}/{source.config}@{source.revision}")
-                continue
-            lines = f":{source.lines[0]}-{source.lines[1]}" if source.lines else ""
-            digests += [self._digest(p) + lines for p in files_of(find_file(source.file, self.data))]
-        needed = settings.steps * settings.batch_tokens
-        return TextStage(
-            encoder=self.encoder,
-            corpus=Corpus(
-                language=code,
-                has_spaces=language.has_spaces,
-                sources=tuple(sources),
-                digests=tuple(digests),
-                tokenizer=self.encoder.digest,
-                block_size=settings.max_length,
-                # rounded up, so that a few steps more don't mean another text
-                max_tokens=1 << max(20, needed.bit_length()),
-            ),
-        )
-
-    def parallel(self, source: str, code: str) -> ParallelText | None:
-        """A recipe's own parallel text; else the catalogue's files that both languages have."""
-        if code in self._own_parallel:
-            left, right = (str(own_file(name, self.data, self.beside)) for name in self._own_parallel[code])
-            files = [ParallelFiles(source=left, target=right)]
-        else:
-            theirs, own = (self._parallel_files(c) for c in (source, code))
-            files = [
-                ParallelFiles(source=str(theirs[name][1]), target=str(path), name=name, licence=about.licence)
-                for name, (about, path) in own.items()
-                if name in theirs
-            ]
-        if not files:
-            return None
-        digests = [self._digest(Path(path)) for f in files for path in (f.source, f.target)]
-        return ParallelText(source=source, target=code, files=tuple(files), digests=tuple(digests))
-
-    def _parallel_files(self, code: str) -> dict[str, tuple[TextSource, Path]]:
-        """A language's parallel text that is there, by source; the first file of each."""
-        found: dict[str, tuple[TextSource, Path]] = {}
-        for about, path in files_there(self.language(code), self.data):
-            if about.parallel:
-                found.setdefault(about.name, (about, path))
-        return found
-
-    def alignment(self, code: str) -> Alignment:
-        source, settings = self.language(self.recipe.source[0]).code, self.recipe.language_adapter
-        parallel = self.parallel(source, code)
-        if parallel is None:
-            raise InputError(
-                f"madx-aligned: '{code}' has no parallel text with '{source}'; give it some ([parallel] {code} = "
-                f'["SOURCE_FILE", "FILE"]) or leave it out ([limit.madx-aligned] targets = [...])'
-            )
-        return Alignment(
-            parallel=parallel,
-            toward=self.language_stage(source),
-            weight=settings.alignment_weight,
-            pairs=settings.alignment_pairs,
-        )
-
-    def language_stage(self, code: str, full: bool = False, aligned: bool = False) -> LanguageStage | ImportedAdapter:
-        key = (code, full, aligned)
-        if key not in self._languages:
-            self._languages[key] = self._new_language_stage(*key)
-        return self._languages[key]
-
-    def _new_language_stage(self, code: str, full: bool, aligned: bool) -> LanguageStage | ImportedAdapter:
-        settings = self.recipe.language_adapter
-        if code in self._imported and not full and not aligned:
-            address = parse_address(self._imported[code], beside=self.beside)
-            try:
-                folder = fetch(address)
-                check(folder, self.encoder.digest)
-            except InputError as error:
-                raise InputError(f"language_adapters.{code}: {error}") from None
-            return ImportedAdapter(
-                encoder=self.encoder,
-                language=code,
-                origin=str(address),
-                folder=str(folder),
-                digests=digests_of(folder),
-            )
-        return LanguageStage(
-            encoder=self.encoder,
-            text=self.text(code),
-            adapter=None if full else settings.spec,
-            schedule=Schedule(
-                steps=settings.steps,
-                learning_rate=self.recipe.full.mlm_learning_rate if full else settings.learning_rate,
-                warm_up=settings.warm_up,
-            ),
-            batch_tokens=settings.batch_tokens,
-            alignment=self.alignment(code) if aligned else None,
-            softmax="full" if full else settings.softmax,  # a trained decoder can't be cut
-            seed=settings.seed,
-        )
+    def task(self, name: str) -> TaskSpec:
+        """Raises InputError where its file can't be right."""
+        task = self.catalogue.task(name)
+        kind_of(task)
+        return task
 
     def labelled(self, task: TaskSpec, code: str, split: Split) -> LabelledData | None:
         key = (task.name, code, split)
@@ -210,109 +145,174 @@ class Planner:
             self._labelled[key] = labelled_data(task, code, split, self.data, self.language(code).has_spaces)
         return self._labelled[key]
 
-    def task_stage(self, task: TaskSpec, row: Row, target: str, targets: list[str], seed: int) -> TaskStage:
-        settings = self.recipe.task_adapter
-        sources = [self.language(name).code for name in self.recipe.source]
-        train = [self.labelled(task, code, "train") for code in sources]
-        for code, data in zip(sources, train, strict=True):
+    def targets_of(self, task: TaskSpec, method: str) -> list[str]:
+        """The recipe's targets that a method is not held away from; "all": every language with a test set, and with
+        what the method needs.
+        """
+        limit, row = self.recipe.limit.get(method), GRID[method]
+        if self.recipe.targets == "all":
+            codes = [code for code in self._all_targets(task) if not row.needs_text or row.possible(self, code)]
+        else:
+            codes = self._named_targets(task)
+        if limit and limit.targets:
+            wanted = {self.language(name).code for name in limit.targets}
+            codes = [code for code in codes if code in wanted]
+        return codes
+
+    def _named_targets(self, task: TaskSpec) -> list[str]:
+        codes = [self.language(name).code for name in self.recipe.targets]
+        for code in codes:
+            if self.labelled(task, code, "test") is None:
+                name = self.language(code).name
+                raise InputError(f"task '{task.name}' has no test set for target '{code}' ({name})")
+        return [code for code in dict.fromkeys(codes) if code not in self.source_codes]
+
+    def _all_targets(self, task: TaskSpec) -> list[str]:
+        codes = [code for code in task.test_languages() if code not in self.source_codes]
+        if not any(GRID[method].needs_text for method in self.recipe.methods):
+            return codes
+        without = [code for code in codes if not self.has_adapter_or_text(code)]
+        note = f"{task.name}: no text for {', '.join(without)}; left out"
+        if without and note not in self.notes:
+            self.notes.append(note)
+        return [code for code in codes if code not in without]
+
+    def has_adapter_or_text(self, code: str) -> bool:
+        return code in self._imported or bool(self.sources.text(code))
+
+    def _tested_sources(self, task: TaskSpec, method: str) -> list[str]:
+        """Sources that are scored too; not by what starts from a target's own encoder."""
+        if GRID[method].start is not None:
+            return []
+        return [code for code in self.source_codes if self.labelled(task, code, "test") is not None]
+
+    def _seeds(self, method: str) -> tuple[int, ...]:
+        limit = self.recipe.limit.get(method)
+        return limit.seeds if limit and limit.seeds else self.recipe.seeds
+
+    # -------------------------------------------------------------------------------------------------- stage one
+
+    def text(self, code: str) -> TextStage:
+        language, settings = self.language(code), self.recipe.language_adapter
+        sources = self.sources.text(code)
+        if not sources:
+            hint = "" if self.data else "; was --data DIR forgotten?"
+            raise InputError(
+                f"'{code}' ({language.name}) has no text in the catalogue{hint} Give it some: [text] {code} = \"FILE\""
+            )
+        needed = settings.steps * settings.batch_tokens
+        return TextStage(
+            encoder=self.encoder,
+            corpus=Corpus(
+                language=code,
+                has_spaces=language.has_spaces,
+                sources=tuple(sources),
+                digests=self.sources.text_digests(sources),
+                tokenizer=self.encoder.digest,
+                block_size=settings.max_length,
+                # rounded up, so that a few steps more don't mean another text
+                max_tokens=1 << max(20, needed.bit_length()),
+            ),
+        )
+
+    def language_adapter(self, code: str) -> AdapterStep:
+        """The language's own: ready-made where the recipe names one, else trained on its text."""
+        if code not in self._adapters:
+            imported = self._imported.get(code)
+            self._adapters[code] = self._import(code, imported) if imported else self._language_stage(code)
+        return self._adapters[code]
+
+    def _language_stage(self, code: str) -> LanguageStage:
+        settings = self.recipe.language_adapter
+        return LanguageStage(
+            encoder=self.encoder,
+            text=self.text(code),
+            method=BottleneckAdapter(spec=settings.spec),
+            schedule=Schedule(
+                steps=settings.steps, learning_rate=settings.learning_rate, warm_up=settings.warm_up
+            ),
+            batch_tokens=settings.batch_tokens,
+            softmax=settings.softmax,
+            seed=settings.seed,
+        )  # fmt: skip
+
+    def language_encoder(self, code: str) -> LanguageStage:
+        """The control: masked language modelling of every weight; with the full softmax, as its decoder is trained."""
+        stage = self._language_stage(code)
+        schedule = stage.schedule.model_copy(update={"learning_rate": self.recipe.full.mlm_learning_rate})
+        return stage.model_copy(update={"method": Full(), "schedule": schedule, "softmax": "full"})
+
+    def aligned_adapter(self, code: str) -> LanguageStage:
+        source, settings = self.source_codes[0], self.recipe.language_adapter
+        parallel = self.sources.parallel(source, code)
+        if parallel is None:
+            raise InputError(
+                f"madx-aligned: '{code}' has no parallel text with '{source}'; give it some ([parallel] {code} = "
+                f'["SOURCE_FILE", "FILE"]) or leave it out ([limit.madx-aligned] targets = [...])'
+            )
+        alignment = Alignment(
+            parallel=parallel,
+            toward=self.language_adapter(source),
+            weight=settings.alignment_weight,
+            pairs=settings.alignment_pairs,
+        )
+        return self._language_stage(code).model_copy(update={"alignment": alignment})
+
+    def _import(self, code: str, where: str) -> ImportedAdapter:
+        address = parse_address(where, beside=self.beside)
+        try:
+            folder = fetch(address)
+            check(folder, self.encoder.digest)
+        except InputError as error:
+            raise InputError(f"language_adapters.{code}: {error}") from None
+        return ImportedAdapter(
+            encoder=self.encoder, language=code, origin=str(address), folder=str(folder), digests=digests_of(folder)
+        )
+
+    # -------------------------------------------------------------------------------------------------- stage two
+
+    def _task_stage(self, task: TaskSpec, row: Row, target: str, targets: Sequence[str], seed: int) -> TaskStage:
+        codes = {
+            "sources": self.source_codes, "sources and targets": [*self.source_codes, *targets], "none": [],
+        }[row.below]  # fmt: skip
+        key = (task.name, row, (*codes, "" if row.start is None else target), seed)
+        if key not in self._stages:
+            self._stages[key] = self._new_task_stage(
+                task, row, codes, row.start(self, target) if row.start else None, seed
+            )
+        return self._stages[key]
+
+    def _new_task_stage(
+        self, task: TaskSpec, row: Row, codes: Sequence[str], start: LanguageStage | None, seed: int
+    ) -> TaskStage:
+        settings, trained = self.recipe.task_adapter, row.trains(self.recipe)
+        train = [self.labelled(task, code, "train") for code in self.source_codes]
+        for code, data in zip(self.source_codes, train, strict=True):
             if data is None:
                 raise InputError(f"task '{task.name}' has no training data for the source language '{code}'")
-        dev = [self.labelled(task, code, "dev") for code in sources]
-        below = {"source": sources, "source and targets": [*sources, *targets], "none": []}[row.below]
-        full = row.trains == "full"
-        start = self.language_stage(target, full=True) if row.target_mlm_first else None
-        assert not isinstance(start, ImportedAdapter)
+        dev = [self.labelled(task, code, "dev") for code in self.source_codes]
+        cycle = row.below == "sources and targets"
         return TaskStage(
             encoder=self.encoder,
-            train=tuple(d for d in train if d),
-            dev=tuple(d for d in dev if d),
-            method=Full() if full else TaskAdapter(spec=settings.spec),
-            below=tuple(self.language_stage(code) for code in dict.fromkeys(below)),
-            cycle=row.below == "source and targets",
+            train=tuple(data for data in train if data),
+            dev=tuple(data for data in dev if data),
+            method=trained.method,
+            below=tuple(self.language_adapter(code) for code in dict.fromkeys(codes)),
+            cycle=cycle,
             start=start,
             epochs=settings.epochs,
             batch_size=settings.batch_size,
-            learning_rate=self.recipe.full.learning_rate if full else settings.learning_rate,
+            learning_rate=trained.learning_rate,
             warm_up=settings.warm_up,
             max_length=settings.max_length,
             checkpoint=settings.checkpoint,
-            lower_layers="run" if full or row.below == "source and targets" else settings.lower_layers,
+            lower_layers="run" if cycle else settings.lower_layers,  # under another adapter they are other states
             seed=seed,
         )
 
-    def targets_of(self, task: TaskSpec) -> list[str]:
-        """The recipe's targets; "all": every language with a test set, and with text where a method needs it."""
-        sources = {self.language(name).code for name in self.recipe.source}
-        if self.recipe.targets != "all":
-            codes = [self.language(name).code for name in self.recipe.targets]
-            for code in codes:
-                if self.labelled(task, code, "test") is None:
-                    raise InputError(
-                        f"task '{task.name}' has no test set for target '{code}' ({self.language(code).name})"
-                    )
-            return [code for code in dict.fromkeys(codes) if code not in sources]
-        needs_text = any(GRID[m].evaluated_with == "target" or GRID[m].target_mlm_first for m in self.recipe.methods)
-        codes = [code for code in task.test_languages() if code not in sources]
-        without = [code for code in codes if needs_text and not self.sources(code) and code not in self._imported]
-        if without:
-            self.notes.append(f"{task.name}: no text for {', '.join(without)}; left out")
-        return [code for code in codes if code not in without]
 
-    def plan(self) -> Plan:
-        cells = [cell for name in self.recipe.tasks for cell in self._cells(self.catalogue.task(name))]
-        steps: dict[str, Step] = {}
-
-        def add(step: Step) -> None:
-            steps.setdefault(step_name(step), step)
-
-        tasks = list({step_name(c.evaluation.task): c.evaluation.task for c in cells}.values())
-        swapped = [c.evaluation.language for c in cells if c.evaluation.language is not None]
-        languages = [a for task in tasks for a in (*task.below, *([task.start] if task.start else []))] + swapped
-        for adapter in languages:  # texts and ready-made adapters first: bad input is found before any training
-            add(adapter.text if isinstance(adapter, LanguageStage) else adapter)
-        for step in (*languages, *tasks, *(c.evaluation for c in cells)):
-            add(step)
-        return Plan(self.recipe, self.encoder, tuple(steps.items()), tuple(cells), tuple(self.notes))
-
-    def _cells(self, task: TaskSpec) -> list[Cell]:
-        sources = [self.language(name).code for name in self.recipe.source]
-        targets = self.targets_of(task)
-        tested_sources = [code for code in sources if self.labelled(task, code, "test") is not None]
-        cells = []
-        for method in self.recipe.methods:
-            row, limit = GRID[method], self.recipe.limit.get(method)
-            seeds = limit.seeds if limit and limit.seeds else self.recipe.seeds
-            wanted = {self.language(t).code for t in limit.targets} if limit and limit.targets else set(targets)
-            for seed in seeds:
-                for target in [*targets, *([] if row.target_mlm_first else tested_sources)]:
-                    if target in targets and target not in wanted:
-                        continue
-                    if row.aligned and self.recipe.targets == "all" and self.parallel(sources[0], target) is None:
-                        continue
-                    stage = self.task_stage(task, row, target, [t for t in targets if t in wanted], seed)
-                    code = {"target": target, "source": sources[0], "none": None}[row.evaluated_with]
-                    test = self.labelled(task, target, "test")
-                    assert test is not None
-                    aligned = row.aligned and code not in sources
-                    language = self.language_stage(code, aligned=aligned) if code else None
-                    weights = self.recipe.evaluation.weights
-                    evaluation = Evaluation(task=stage, language=language, test=test, weights=weights)
-                    cells.append(Cell(task.name, method, target, seed, evaluation))
-        return cells
-
-
-def check_inputs(plan: Plan, is_done: Callable[[str], bool]) -> None:
-    """Read every labelled and parallel file that is still needed, before any training. Raises InputError."""
-    for name, step in plan.steps:
-        if isinstance(step, LanguageStage) and step.alignment and not is_done(name):
-            step.alignment.parallel.pairs()
-    seen: set[str] = set()
-    for cell in plan.cells:
-        if is_done(step_name(cell.evaluation)):
-            continue
-        stage = cell.evaluation.task
-        for data in (*stage.train, *stage.dev, cell.evaluation.test):
-            key = "|".join((data.task.name, data.split, *data.files, str(data.hub)))
-            if key not in seen:
-                seen.add(key)
-                data.load()
+def check_plan(plan: Plan, session: Session) -> None:
+    """What is still to do, checked before any work. Raises InputError."""
+    for step in plan.steps:
+        if not session.store.is_done(step.name):
+            step.check(session)

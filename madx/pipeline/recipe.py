@@ -2,14 +2,14 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import Field, field_validator, model_validator
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import Frozen, InputError, nearest, read_toml, validate
-from madx.methods.grid import GRID
+from madx.pipeline.grid import GRID
 
 
 class LanguageAdapterSettings(Frozen):
@@ -78,20 +78,30 @@ class EvaluationSettings(Frozen):
     weights: Literal["fp32", "int8"] = "fp32"  # int8: the frozen encoder in 8 bits, on CPUs; faster, not the same
 
 
+def check_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """Two equal seeds are one run twice: their spread would say nothing."""
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"{list(seeds)}: seeds are different whole numbers from 0 on")
+    return seeds
+
+
 class Limit(Frozen):
     """Holds a dear method to fewer seeds or targets."""
 
-    seeds: tuple[int, ...] | None = None
-    targets: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = Field(None, min_length=1)
+    targets: tuple[str, ...] | None = Field(None, min_length=1)
+
+    _seeds = field_validator("seeds")(lambda seeds: seeds and check_seeds(seeds))
 
 
 class Recipe(Frozen):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     model: str = "mini"
     revision: str | None = None
+    precision: Literal["fp32", "bf16", "auto"] = "auto"  # of the encoder's matrix products; auto: by the device
     tasks: tuple[str, ...] = Field(min_length=1)
     source: tuple[str, ...] = ("eng",)
-    targets: tuple[str, ...] | Literal["all"]
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"]
     methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
@@ -103,6 +113,11 @@ class Recipe(Frozen):
     full: FullSettings = FullSettings()
     limit: dict[str, Limit] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("seeds")
+    @classmethod
+    def _different_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return check_seeds(seeds)
 
     @field_validator("methods")
     @classmethod

@@ -6,10 +6,6 @@ import pandas as pd
 
 from madx.scores.score import Score
 
-METHODS = (
-    "madx", "madx-aligned", "tlr", "source-adapter", "no-language-adapter", "task-only", "full", "full-target-mlm",
-)  # fmt: skip
-
 
 class Matrix:
     """The primary scores of one task: `table` has a row per target and a column per method."""
@@ -20,8 +16,7 @@ class Matrix:
         self.frame = pd.DataFrame(rows)
         self.metric: str = rows[0]["metric"]
         self.sources = sorted({part for row in rows for part in row["source"].split("+")})
-        present = set(self.frame["method"])
-        self.methods = [m for m in METHODS if m in present] + sorted(present - set(METHODS))
+        self.methods = list(dict.fromkeys(self.frame["method"]))  # in the recipe's order
         self.targets = sorted(t for t in set(self.frame["target"]) if t not in self.sources)
         self.seeds = sorted(set(self.frame["seed"]))
 

@@ -7,7 +7,8 @@ told apart from the batch's other words in the last (as Cao et al. 2020, arXiv 2
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +16,54 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from madx.config import Frozen
+from madx.corpora.parallel import ParallelText
 from madx.corpora.word_links import word_links, words_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.sites import Positions
-from madx.tasks.examples import Tokens
+from madx.stages.session import Session
+from madx.stages.step import AdapterStep
+from madx.tasks.batches import Tokens
+from madx.training.fit import Part
 
 LONGEST = 128  # tokens of a sentence; what is beyond is cut
 TEMPERATURE = 0.1
+
+
+class Alignment(Frozen):
+    """A language adapter's second aim: the states of another one, on parallel text."""
+
+    parallel: ParallelText
+    toward: AdapterStep  # the source language's, frozen
+    weight: float  # of the alignment's mean loss beside the masked-LM's
+    pairs: int  # in an update
+
+    def about(self) -> dict[str, Any]:
+        """For the adapter's manifest: no places."""
+        return {
+            "toward": self.toward.subject,
+            "parallel": [{"name": f.name, "licence": f.licence} for f in self.parallel.files],
+            "weight": self.weight,
+            "pairs": self.pairs,
+        }
+
+
+class AlignedText:
+    """That aim, as parts of an update of the adapter `own`."""
+
+    def __init__(self, alignment: Alignment, encoder: Encoder, own: str, session: Session) -> None:
+        self.alignment, self.encoder, self.own = alignment, encoder, own
+        self.toward = alignment.toward.attach(encoder, session)
+        self.pairs = SentencePairs(encoder, alignment.parallel.pairs())
+
+    def parts(self, step: int, targets: int, seed: int) -> list[Part]:
+        """`targets`: of the masked-LM parts beside it, by which an update's summed loss is divided."""
+        scale = self.alignment.weight * targets
+        batches = self.pairs.batch(step, self.alignment.pairs, seed, scale, self.encoder.device)
+        return [
+            Part(partial(alignment_loss, self.encoder, self.toward, self.own, batch), 0, batch.real_tokens)
+            for batch in batches
+        ]
 
 
 class PairBatch(NamedTuple):
@@ -33,6 +75,10 @@ class PairBatch(NamedTuple):
     target_N: Positions
     pad_id: int
     scale: float
+
+    @property
+    def real_tokens(self) -> int:
+        return sum(int((ids_BT != self.pad_id).sum()) for ids_BT in (self.source_BT, self.target_BT))
 
 
 class SentencePairs:
@@ -78,13 +124,11 @@ class SentencePairs:
 
 def alignment_loss(encoder: Encoder, source_adapter: str, target_adapter: str, batch: PairBatch) -> Tensor:
     """Distance in every layer, in units of the source states' variance, and contrast in the last; times `scale`."""
-    encoder.model.eval()
     encoder.adapters.activate(source_adapter)
-    with torch.no_grad():
-        wanted_VND = [h[batch.source_N] for h in _layers(encoder, batch.source_BT, batch.pad_id)]
-    encoder.model.train()
+    with torch.no_grad(), encoder.evaluating():
+        wanted_VND = encoder.states_by_layer(batch.source_BT, batch.source_BT != batch.pad_id, batch.source_N)
     encoder.adapters.activate(target_adapter)
-    states_VND = [h[batch.target_N] for h in _layers(encoder, batch.target_BT, batch.pad_id)]
+    states_VND = encoder.states_by_layer(batch.target_BT, batch.target_BT != batch.pad_id, batch.target_N)
     distances = [
         ((state_ND - wanted_ND) ** 2).mean() / wanted_ND.var().clamp_min(1e-6)
         for state_ND, wanted_ND in zip(states_VND, wanted_VND, strict=True)
@@ -96,12 +140,6 @@ def alignment_loss(encoder: Encoder, source_adapter: str, target_adapter: str, b
     here_N = torch.arange(len(token_N), device=token_N.device)
     contrast = F.cross_entropy(similarity_NN.masked_fill(same_NN, -1e4), here_N)
     return batch.scale * (torch.stack(distances).mean() + contrast)
-
-
-def _layers(encoder: Encoder, ids_BT: Tensor, pad_id: int) -> list[Tensor]:
-    """Every layer's output, (B, T, D) each."""
-    out = encoder.base(input_ids=ids_BT, attention_mask=ids_BT != pad_id, output_hidden_states=True)
-    return [*out.hidden_states[1:-1], out.last_hidden_state]
 
 
 def _encode(words: Sequence[str], tokens: Tokens) -> tuple[tuple[int, ...], list[int]]:

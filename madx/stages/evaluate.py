@@ -4,32 +4,25 @@ language is scored for which no label was ever seen (Pfeiffer et al. 2020, secti
 The evaluator knows no adapters: it retargets and scores.
 """
 
-import gzip
-import json
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from madx.config import Frozen
 from madx.encoders.int8 import int8_weights
-from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
-from madx.stages.scoring import decode_all, gold_of, score_examples
+from madx.stages.predictions import PREDICTIONS, write_predictions
+from madx.stages.scoring import score_examples
 from madx.stages.session import Session
+from madx.stages.step import AdapterStep, Result, Step
 from madx.stages.task import TaskStage
-from madx.store import write_bytes
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Example, Tokens
-
-PREDICTIONS = "predictions.jsonl.gz"
 
 
-class Evaluation(Frozen):
+class Evaluation(Step):
     stage: ClassVar[str] = "evaluation"
     version: int = 1
     task: TaskStage
-    language: LanguageStage | ImportedAdapter | None  # the adapter that is swapped in
+    language: AdapterStep | None  # the adapter that is swapped in
     test: LabelledData
     weights: Literal["fp32", "int8"] = "fp32"  # of the frozen encoder
 
@@ -37,17 +30,18 @@ class Evaluation(Frozen):
     def subject(self) -> str:
         return f"{self.task.subject}-{self.test.language}"
 
-    def run(self, folder: Path, session: Session) -> dict[str, Any]:
+    def check(self, session: Session) -> None:
+        session.check_data(self.test)
+
+    def run(self, folder: Path, session: Session) -> Result:
         encoder = session.encoder(self.task.encoder)
         began = time.perf_counter()
-        with encoder.training(*self.task.method.changes(encoder)):
-            encoder.model.eval()
-            head = self.task.attach(encoder, session)
-            self.task.retarget(encoder, attach_language(self.language, encoder, session) if self.language else None)
-            tokens = Tokens(encoder.tokenizer, min(self.task.max_length, encoder.max_length))
-            examples = self.test.load()
+        examples = self.test.load()
+        with self.task.method.borrowed(encoder):
+            model = self.task.trained(encoder, session)
+            model.retarget(self.language.attach(encoder, session) if self.language else None)
             with int8_weights(encoder.base) if self.weights == "int8" else nullcontext():
-                predicted = decode_all(encoder, head, self.test, examples, tokens)
+                predicted = model.predict(examples)
         write_predictions(folder / PREDICTIONS, self.test, examples, predicted)
         return {
             "value": score_examples(self.test, examples, predicted)[0],
@@ -55,19 +49,3 @@ class Evaluation(Frozen):
             "evaluation_seconds": round(time.perf_counter() - began, 2),
             "warnings": [],
         }
-
-
-def write_predictions(path: Path, data: LabelledData, examples: Sequence[Example], predicted: Sequence[Any]) -> None:
-    """One JSON line per example: id, gold, predicted. No text: predictions can be shared where the corpus can't."""
-    lines = [
-        json.dumps({"id": e.id, "gold": gold_of(e), "predicted": p}, ensure_ascii=False)
-        for e, p in zip(examples, predicted, strict=True)
-    ]
-    write_bytes(path, gzip.compress("\n".join(lines).encode("utf-8") + b"\n", mtime=0))
-
-
-def read_predictions(path: Path) -> tuple[list[Any], list[Any]]:
-    """(gold, predicted)."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return [row["gold"] for row in rows], [row["predicted"] for row in rows]

@@ -13,7 +13,8 @@ import torch
 
 from madx.encoders.encoder import Encoder
 from madx.encoders.lower import Lower
-from madx.tasks.examples import Batch, Feature, parts_by_length
+from madx.tasks.batches import Batch, parts_by_length
+from madx.tasks.examples import Feature
 
 
 class LowerStates:

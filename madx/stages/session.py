@@ -5,29 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from madx.config import RunError, digest
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import EncoderRef
+from madx.stages.step import Step
 from madx.store import Store
-
-
-class Step(Protocol):
-    """A frozen value that makes a folder. Its fields are its entire input, upstream steps among them."""
-
-    @property
-    def stage(self) -> str: ...
-    @property
-    def subject(self) -> str: ...
-    def run(self, folder: Path, session: Session) -> dict[str, Any]: ...
-
-
-def step_name(step: Step) -> str:
-    """`<stage>-<language or task>-<digest>`: the digest covers every field, hence everything upstream."""
-    return f"{step.stage}-{step.subject}-{digest(step)}"
+from madx.tasks.data import LabelledData
+from madx.training.fit import Run
 
 
 @dataclass
@@ -38,21 +26,36 @@ class Session:
     trackers: tuple[str, ...] = ()
     watch: Callable[[str, int, int, dict[str, Any]], None] = lambda label, done, total, numbers: None
     _encoder: Encoder | None = field(default=None, init=False)
+    _checked: set[str] = field(default_factory=set, init=False)
 
     def encoder(self, ref: EncoderRef) -> Encoder:
         """The encoder as it was published, without adapters; one is kept in memory."""
         if self._encoder is None or self._encoder.ref != ref:
             self._encoder = None
-            self._encoder = load_encoder(ref, self.device)
+            self._encoder = load_encoder(ref, self.device, ref.precision)
         self._encoder.clear()
         return self._encoder
 
     def folder(self, step: Step) -> Path:
         """The folder of a step that has run."""
-        name = step_name(step)
-        if not self.store.is_done(name):
-            raise RunError(f"{name} has not been made yet")
-        return self.store.folder(name)
+        if not self.store.is_done(step.name):
+            raise RunError(f"{step.name} has not been made yet")
+        return self.store.folder(step.name)
 
     def result(self, step: Step) -> dict[str, Any]:
-        return self.store.result(step_name(step))
+        """What a step that has run reported."""
+        result: dict[str, Any] = self.store.result(step.name)["result"]
+        return result
+
+    def check_data(self, data: LabelledData) -> None:
+        """Read it once, before any work. Raises InputError."""
+        if digest(data) not in self._checked:
+            data.load()
+            self._checked.add(digest(data))
+
+    def training(self, folder: Path, seed: int, label: str) -> Run:
+        """Where and how a training runs here; `label` is what its progress is called."""
+        return Run(
+            folder, seed, self.device, self.trackers,
+            watch=lambda done, total, numbers: self.watch(label, done, total, numbers),
+        )  # fmt: skip

@@ -1,48 +1,41 @@
 """Stage two: a task adapter and head, trained on labelled source-language data over frozen language adapters.
 
-Pfeiffer et al. 2020 (MAD-X), section 3.2. Over which adapters, if any, is the method's: see methods/grid.py.
+Pfeiffer et al. 2020 (MAD-X), section 3.2. Over which adapters, if any, is the method's: see pipeline/grid.py.
 """
 
-import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
-from torch import Tensor
+from torch import nn
 
-from madx.config import Frozen
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
-from madx.encoders.lower import Lower
 from madx.encoders.reference import EncoderRef
 from madx.formats.card import write_card
-from madx.formats.heads import load_head, save_head
 from madx.formats.manifest import seal
-from madx.methods.full import Full
-from madx.methods.task_adapter import TaskAdapter
-from madx.stages.language import ImportedAdapter, LanguageStage, attach_language
+from madx.methods.method import Method
+from madx.stages.language import LanguageStage
 from madx.stages.lower_states import LowerStates
-from madx.stages.scoring import decode_all, score_examples
 from madx.stages.session import Session
+from madx.stages.source_data import Batches, SourceData
+from madx.stages.step import AdapterStep, Result, Step
+from madx.stages.task_model import TaskModel
 from madx.tasks.data import LabelledData
-from madx.tasks.examples import Batch, Feature, Tokens, parts_by_length, training_order
-from madx.tasks.heads import Head
-from madx.training.fit import Micro, Schedule, fit
-
-LanguageAdapter = LanguageStage | ImportedAdapter
+from madx.tasks.kinds import kind_of
+from madx.training.fit import Part, Schedule, Validation, fit
 
 
-class TaskStage(Frozen):
+class TaskStage(Step):
     stage: ClassVar[str] = "task"
     version: int = 1
     encoder: EncoderRef
     train: tuple[LabelledData, ...]  # one per source language
     dev: tuple[LabelledData, ...]
-    method: Annotated[TaskAdapter | Full, Field(discriminator="kind")]
-    below: tuple[LanguageAdapter, ...] = ()  # frozen language adapters, the sources' first
+    method: Method  # what is trained, beside the head
+    below: tuple[AdapterStep, ...] = ()  # frozen language adapters, the sources' first
     cycle: bool = False  # every batch over the next of `below` in turn (TLR); else each over its own language's
     start: LanguageStage | None = None  # full fine-tuning goes on from here
     epochs: int
@@ -58,176 +51,114 @@ class TaskStage(Frozen):
     def subject(self) -> str:
         return self.train[0].task.name
 
-    def run(self, folder: Path, session: Session) -> dict[str, Any]:
+    def check(self, session: Session) -> None:
+        self.method.check(session.encoder(self.encoder))
+        for data in (*self.train, *self.dev):
+            session.check_data(data)
+
+    def run(self, folder: Path, session: Session) -> Result:
         encoder = session.encoder(self.encoder)
-        with encoder.training(*self.method.changes(encoder)):
-            names = self.attach_below(encoder, session)
-            parameters = self.method.prepare(encoder, self.subject, self.seed)
-            head = self._new_head(encoder)
-            parameters.update({f"head.{name}": p for name, p in head.named_parameters()})
-            for parameter in parameters.values():
-                parameter.requires_grad_(True)
+        with self.method.borrowed(encoder), encoder.training():
+            over = self._attach_below(encoder, session)
+            parameters, model = self._new(encoder)
+            data = SourceData(model, self.train, self.dev)
+            batches = Batches(data.features, self.batch_size, self.seed)
+            lower = self._lower_states(model, data, over, folder, session)
 
-            tokens = Tokens(encoder.tokenizer, min(self.max_length, encoder.max_length))
-            kind, spec = self.train[0].kind, self.train[0].task
-            examples = {data.language: data.load() for data in self.train}
-            features = {code: kind.features(e, tokens, spec) for code, e in examples.items()}
-            dev = [(data, data.load()) for data in self.dev]
-            batches = Batches(features, self.batch_size, self.seed)
-            lower = self._lower_states(encoder, features, names, folder, session)
-
-            def batch(step: int) -> Sequence[Micro]:
+            def batch(step: int) -> list[Part]:
                 language, chosen = batches(step)
-                over = names[step % len(names)] if self.cycle else (language if language in names else None)
-                parts = parts_by_length(chosen, encoder, training=True)
+                below = over[step % len(over)] if self.cycle else (language if language in over else None)
                 return [
-                    Micro(
-                        (over, part, lower[language].of(part) if lower else None),
-                        sum(map(kind.targets, part.features)),
+                    Part(
+                        partial(model.summed_loss, part, below, lower[language].of(part) if lower else None),
+                        sum(map(model.kind.targets, part.features)),
                         part.tokens,
                     )
-                    for _, part in parts
+                    for part in model.parts(chosen)
                 ]
 
-            def summed_loss(micro: tuple[str | None, Batch, Lower | None]) -> Tensor:
-                over, part, below = micro
-                self.retarget(encoder, over)
-                states = encoder.hidden(part.ids_BT, part.mask_BT, part.types_BT, kind.read_positions(part), below)
-                return kind.summed_loss(head, states, part)  # type: ignore[no-any-return]
-
-            def evaluate() -> dict[str, float]:
-                encoder.model.eval()
-                values = []
-                for data, dev_examples in dev:
-                    self.retarget(encoder, data.language if data.language in names else None)
-                    predicted = decode_all(encoder, head, data, dev_examples, tokens)
-                    values.append(score_examples(data, dev_examples, predicted)[0])
-                encoder.model.train()
-                return {"dev": sum(values) / len(values)}
-
-            steps = self.epochs * len(batches)
             result = fit(
                 parameters,
-                Schedule(steps=steps, learning_rate=self.learning_rate, warm_up=self.warm_up),
-                batch=batch,
-                summed_loss=summed_loss,
-                evaluate=evaluate if dev else None,
-                evaluate_at=[len(batches) * epoch for epoch in range(1, self.epochs + 1)],
-                keep_best="dev" if self.checkpoint == "best" and dev else None,
-                folder=folder,
-                seed=self.seed,
-                device=session.device,
-                trackers=session.trackers,
-                watch=lambda done, total, numbers: session.watch(f"task {self.subject}", done, total, numbers),
-                chance=_entropy(features),
+                Schedule(steps=self.epochs * len(batches), learning_rate=self.learning_rate, warm_up=self.warm_up),
+                batch,
+                session.training(folder, self.seed, f"task {self.subject}"),
+                self._validation(data, over, len(batches)),
+                penalty=partial(self.method.penalty, encoder, self.subject),
+                chance=data.chance(),
             )
             for kept in lower.values():
                 kept.drop()
-            self.method.save(folder, encoder, self.subject)
-            save_head(folder, encoder, head, self.subject)
-            seal(folder, self._about(result))
-            if isinstance(self.method, TaskAdapter):
-                write_card(folder, folder.name)
-        result["examples"] = {code: len(e) for code, e in examples.items()}
-        return result
+            self._save(folder, model, result)
+        return {**result, "examples": data.sizes}
+
+    def trained(self, encoder: Encoder, session: Session) -> TaskModel:
+        """The model that was trained, to be retargeted: within the method's `borrowed`."""
+        folder = session.folder(self)
+        self.method.load(folder, encoder, self.subject)
+        _, head = kind_of(self.train[0].task).load_head(folder, encoder)
+        return self._model(encoder, head.eval())
+
+    def _attach_below(self, encoder: Encoder, session: Session) -> list[str]:
+        """Load what stands below: the weights to go on from, and the frozen language adapters; their names."""
+        if self.start is not None:
+            self.start.method.load(session.folder(self.start), encoder, self.start.subject)
+        return [adapter.attach(encoder, session) for adapter in self.below]
+
+    def _new(self, encoder: Encoder) -> tuple[dict[str, nn.Parameter], TaskModel]:
+        """What is trained: the method's part and the head, with fresh weights."""
+        parameters = self.method.attach(encoder, self.subject, seed_of("task adapter", self.subject, self.seed))
+        torch.manual_seed(seed_of("head", self.subject, self.seed))
+        task = self.train[0].task
+        model = self._model(encoder, kind_of(task).head(task, encoder.width))
+        parameters.update({f"head.{name}": parameter for name, parameter in model.head.named_parameters()})
+        for parameter in parameters.values():
+            parameter.requires_grad_(True)
+        return parameters, model
+
+    def _model(self, encoder: Encoder, head: nn.Module) -> TaskModel:
+        return TaskModel(encoder, self.method, self.train[0].task, head, self.max_length)
+
+    def _validation(self, data: SourceData, over: list[str], epoch: int) -> Validation | None:
+        """After every epoch, on the source languages' dev sets: never on the target's."""
+        if not data.dev:
+            return None
+        ends = [epoch * number for number in range(1, self.epochs + 1)]
+        return Validation(partial(data.score_dev, over), ends, keep_best="dev" if self.checkpoint == "best" else None)
 
     def _lower_states(
-        self, encoder: Encoder, features: dict[str, list[Feature]], names: list[str], folder: Path, session: Session
-    ) -> dict[str, LowerStates]:
-        """By source language, what enters the lowest layer that has a task adapter; none if it isn't to be kept."""
-        if self.lower_layers == "run" or not isinstance(self.method, TaskAdapter):
+        self, model: TaskModel, data: SourceData, over: list[str], folder: Path, session: Session
+    ) -> Mapping[str, LowerStates]:
+        """By source language, what enters the lowest layer in which something is trained; none if it isn't kept."""
+        count = self.method.lowest_layer(model.encoder)
+        if self.lower_layers == "run" or count == 0:
             return {}
-        left_out = self.method.spec.leave_out
-        count = next((i for i in range(encoder.num_layers) if i not in left_out), encoder.num_layers - 1)
         kept = {}
-        for language, theirs in features.items():
-            self.retarget(encoder, language if language in names else None)
+        for language, features in data.features.items():
+            model.retarget(language if language in over else None)
             kept[language] = LowerStates(
-                encoder, theirs, count, folder / f"lower-{language}.f32",
+                model.encoder, features, count, folder / f"lower-{language}.f32",
                 watch=lambda done, total: session.watch(f"lower layers {self.subject}", done, total, {}),
             )  # fmt: skip
         return kept
 
-    def attach_below(self, encoder: Encoder, session: Session) -> list[str]:
-        """Load what stands below: the frozen language adapters, or the weights to go on from."""
-        if self.start is not None:
-            Full().load(session.folder(self.start), encoder, "")
-        return [attach_language(adapter, encoder, session) for adapter in self.below]
+    def _save(self, folder: Path, model: TaskModel, result: Result) -> None:
+        self.method.save(folder, model.encoder, self.subject)
+        model.kind.save_head(folder, model.encoder, model.head, self.subject)
+        seal(folder, self._about(result))
+        if self.method.shared:
+            write_card(folder, folder.name)
 
-    def attach(self, encoder: Encoder, session: Session) -> Head:
-        """The trained task adapter (or encoder) and head, ready to be retargeted."""
-        self.method.load(session.folder(self), encoder, self.subject)
-        _, head = load_head(session.folder(self), encoder)
-        return head.eval()
-
-    def retarget(self, encoder: Encoder, language: str | None) -> None:
-        self.method.retarget(encoder, self.subject, language)
-
-    def _new_head(self, encoder: Encoder) -> Head:
-        torch.manual_seed(seed_of("head", self.subject, self.seed))
-        spec = self.train[0].kind.head_spec(self.train[0].task)
-        return Head(spec, encoder.width).to(encoder.device)
-
-    def _about(self, result: dict[str, Any]) -> dict[str, Any]:
+    def _about(self, result: Result) -> dict[str, Any]:
+        settings = {
+            "epochs", "batch_size", "learning_rate", "warm_up", "max_length", "checkpoint", "seed", "cycle",
+            "lower_layers",
+        }  # fmt: skip
         return {
-            "kind": "task adapter" if isinstance(self.method, TaskAdapter) else "fine-tuned encoder",
+            "kind": f"task {self.method.what}",
             "task": self.subject,
             "source": [data.language for data in self.train],
-            "base_model": {"name": self.encoder.name, "digest": self.encoder.digest, "revision": self.encoder.revision},
+            "base_model": self.encoder.model_dump(include={"name", "digest", "revision"}),
             "language_adapters": [adapter.subject for adapter in self.below],
-            "hyper_parameters": self.model_dump(
-                include={
-                    "epochs",
-                    "batch_size",
-                    "learning_rate",
-                    "warm_up",
-                    "max_length",
-                    "checkpoint",
-                    "seed",
-                    "cycle",
-                    "lower_layers",
-                }
-            ),
+            "hyper_parameters": {**self.method.model_dump(), **self.model_dump(include=settings)},
             "dev": result["evaluations"],
         }
-
-
-class Batches:
-    """The batches of all epochs, by number. A batch is of one language; with one source that is no limit."""
-
-    def __init__(self, features: dict[str, list[Feature]], batch_size: int, seed: int) -> None:
-        self.features, self.batch_size, self.seed = features, batch_size, seed
-        self._epoch: tuple[int, list[tuple[str, list[int]]]] | None = None
-        self._length = sum(math.ceil(len(f) / batch_size) for f in features.values())
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __call__(self, step: int) -> tuple[str, list[Feature]]:
-        epoch, position = divmod(step, len(self))
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, self._order(epoch))
-        language, chosen = self._epoch[1][position]
-        return language, [self.features[language][i] for i in chosen]
-
-    def _order(self, epoch: int) -> list[tuple[str, list[int]]]:
-        batches = [
-            (language, rows)
-            for number, (language, features) in enumerate(self.features.items())
-            for rows in training_order(features, self.batch_size, (self.seed, epoch, number))
-        ]
-        if len(self.features) == 1:
-            return batches
-        order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed_of("mix", self.seed, epoch)))
-        return [batches[i] for i in order.tolist()]
-
-
-def _entropy(features: dict[str, list[Feature]]) -> float | None:
-    """Nats per target of always guessing the labels' frequencies; None for questions, whose targets are positions."""
-    counts: Counter[Any] = Counter()
-    for feature in (f for group in features.values() for f in group):
-        if isinstance(feature.target, tuple):
-            return None
-        counts.update(feature.target if isinstance(feature.target, list) else [feature.target])
-    total = sum(counts.values())
-    return -sum(n / total * math.log(n / total) for n in counts.values())

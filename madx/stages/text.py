@@ -1,15 +1,15 @@
 """Before stage one: a language's text, cleaned and packed for an encoder."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from madx.config import Frozen
 from madx.corpora.prepare import Corpus
 from madx.encoders.reference import EncoderRef
 from madx.stages.session import Session
+from madx.stages.step import Result, Step
 
 
-class TextStage(Frozen):
+class TextStage(Step):
     stage: ClassVar[str] = "text"
     encoder: EncoderRef
     corpus: Corpus
@@ -18,7 +18,7 @@ class TextStage(Frozen):
     def subject(self) -> str:
         return self.corpus.language
 
-    def run(self, folder: Path, session: Session) -> dict[str, Any]:
+    def run(self, folder: Path, session: Session) -> Result:
         tokenizer = session.encoder(self.encoder).tokenizer
         return self.corpus.prepare(
             folder, tokenizer, session.data, lambda done, total: session.watch(f"text {self.subject}", done, total, {})

@@ -1,29 +1,33 @@
 """Classification of one text or a pair (topic, sentiment, natural language inference)."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import HubData, TaskSpec
-from madx.tasks.examples import (
-    Batch,
-    Example,
-    Feature,
-    Tokens,
-    check_label,
-    first_token,
-    hub_rows,
-    label_name,
-    read_rows,
-)
-from madx.tasks.heads import HeadSpec
+from madx.tasks.examples import Example, Feature, check_label, hub_rows, label_name, read_rows
+from madx.tasks.flexible import first_token, new_head
+from madx.tasks.flexible import load_head as load_head
+from madx.tasks.flexible import save_head as save_head
+from madx.tasks.metrics import Metric, accuracy, macro_f1
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from madx.tasks.batches import Batch, Tokens
+
+METRICS = ("accuracy", "macro-f1")
 
 
-def head_spec(spec: TaskSpec) -> HeadSpec:
-    return HeadSpec(head_type="classification", num_labels=len(spec.labels), layers=2, labels=spec.labels)
+def check(spec: TaskSpec) -> None:
+    if len(spec.labels) < 2:
+        raise ValueError("a classification task needs at least two labels")
+
+
+def head(spec: TaskSpec, width: int) -> nn.Module:
+    return new_head("classification", len(spec.labels), width, layers=2, labels=spec.labels)
 
 
 def read(path: Path, spec: TaskSpec) -> list[Example]:
@@ -76,12 +80,18 @@ def targets(feature: Feature) -> int:
     return 1
 
 
+def classes(feature: Feature) -> Iterable[Hashable]:
+    return (feature.target,)
+
+
 read_positions = first_token
 
 
 def summed_loss(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
+    import torch
+
     labels = torch.tensor([f.target for f in batch.features], device=states_BD.device)
-    return nn.functional.cross_entropy(head(states_BD), labels, reduction="sum")
+    return torch.nn.functional.cross_entropy(head(states_BD), labels, reduction="sum")
 
 
 def decode(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Any]:
@@ -93,3 +103,12 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     for feature, number in zip(features, decoded, strict=True):
         result[feature.example] = spec.labels[number]
     return result
+
+
+def gold(example: Example) -> str:
+    return example.gold  # type: ignore[no-any-return]
+
+
+def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+    both = [accuracy(), macro_f1(labels)]
+    return both if primary == "accuracy" else both[::-1]

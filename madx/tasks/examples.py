@@ -1,22 +1,16 @@
-"""Labelled examples as every kind of task reads them, and length-sorted batches of their features."""
+"""Labelled examples as every kind of task reads them. No torch: a report needs their metrics alone."""
+
+from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from madx.catalog.task import HubData
 from madx.config import InputError, first_line, nearest
 from madx.corpora.documents import read_lines
-from madx.corpora.packing import begin_and_end
-from madx.encoders.encoder import Encoder
 
 
 class Example(NamedTuple):
@@ -39,16 +33,6 @@ class Feature(NamedTuple):
     @property
     def length(self) -> int:
         return max(map(len, self.sequences))
-
-
-class Batch(NamedTuple):
-    """Features side by side, padded to the longest: B = features x choices."""
-
-    ids_BT: Tensor
-    mask_BT: Tensor | None  # None: nothing is padded
-    types_BT: Tensor | None
-    features: list[Feature]
-    tokens: int
 
 
 def check_label(label: str, labels: Sequence[str], where: str) -> str:
@@ -105,107 +89,3 @@ def label_name(features: Any, column: str, value: Any) -> str:
     feature = features[column]
     feature = getattr(feature, "feature", feature)  # a list's
     return feature.int2str(value) if hasattr(feature, "int2str") and isinstance(value, int) else str(value)
-
-
-def pad(features: Sequence[Feature], pad_id: int, device: torch.device, with_types: bool) -> Batch:
-    sequences = [s for f in features for s in f.sequences]
-    longest = max(map(len, sequences))
-    ids = np.full((len(sequences), longest), pad_id, dtype=np.int64)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = sequence
-    lengths = np.array([len(s) for s in sequences])
-    mask = None
-    if lengths.min() < longest:
-        mask = torch.from_numpy(np.arange(longest)[None, :] < lengths[:, None]).to(device)
-    types = None
-    if with_types and features[0].types is not None:
-        table = np.zeros_like(ids)
-        for row, segment in enumerate(s for f in features for s in f.types or ()):
-            table[row, : len(segment)] = segment
-        types = torch.from_numpy(table).to(device)
-    return Batch(torch.from_numpy(ids).to(device), mask, types, list(features), int(lengths.sum()))
-
-
-def first_token(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Rows and columns of the position that stands for a whole sequence."""
-    rows = torch.arange(len(batch.ids_BT), device=batch.ids_BT.device)
-    return rows, torch.zeros_like(rows)
-
-
-def training_order(features: Sequence[Feature], batch_size: int, seed: tuple[int, ...]) -> list[list[int]]:
-    """An epoch's batches: shuffled, then sorted by length within pools, so that little is padded, then shuffled."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(features))
-    batches: list[list[int]] = []
-    pool = batch_size * 50
-    for start in range(0, len(order), pool):
-        part = sorted(order[start : start + pool].tolist(), key=lambda i: features[i].length)
-        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def by_length(features: Sequence[Feature], tokens: int, packed: bool) -> Iterator[list[int]]:
-    """All features once, longest first. `packed`: padding costs nothing, so batches of equal size, of about `tokens`.
-
-    Otherwise at most `tokens` a batch, padding included, and of all ways to cut the sorted features the one with the
-    least to compute: padded tokens, and for every batch what starting it costs, a sixteenth of `tokens`.
-    """
-    order = sorted(range(len(features)), key=lambda i: -features[i].length)
-    if packed:
-        ends = list(accumulate(sum(map(len, features[i].sequences)) for i in order))
-        count = math.ceil(ends[-1] / tokens) if ends else 0
-        # each goes where its last token falls
-        for _, part in groupby(zip(order, ends, strict=True), key=lambda one: (one[1] - 1) * count // ends[-1]):
-            yield [i for i, _ in part]
-        return
-    least, start = [0.0], [0]  # of the first n features: what they cost, and where their last batch begins
-    for end in range(1, len(order) + 1):
-        rows, best = 0, (math.inf, end - 1)
-        for first in range(end - 1, -1, -1):
-            rows += len(features[order[first]].sequences)
-            padded = rows * features[order[first]].length  # the first is the longest
-            if padded > tokens and first < end - 1:
-                break
-            best = min(best, (least[first] + padded + tokens / 16, first))
-        least.append(best[0])
-        start.append(best[1])
-    cuts = [len(order)]
-    while cuts[-1]:
-        cuts.append(start[cuts[-1]])
-    for end, first in zip(cuts[-2::-1], cuts[:0:-1], strict=True):
-        yield order[first:end]
-
-
-def parts_by_length(
-    features: Sequence[Feature], encoder: Encoder, training: bool = False
-) -> Iterator[tuple[list[int], Batch]]:
-    """`by_length`, as large as the encoder likes them: which features, and their batch."""
-    tokens = encoder.micro_tokens if training else encoder.many_tokens
-    for rows in by_length(features, tokens, encoder.packs):
-        yield rows, pad([features[i] for i in rows], encoder.pad_id, encoder.device, encoder.has_types)
-
-
-class Tokens:
-    """Encodes texts, and joins sequences as the encoder's tokenizer wants them. Words are encoded once each."""
-
-    def __init__(self, tokenizer: Any, max_length: int) -> None:
-        self.tokenizer, self.max_length = tokenizer, max_length
-        self.cls, self.sep = begin_and_end(tokenizer)
-        self._words: dict[str, tuple[int, ...]] = {}
-
-    def words(self, words: Sequence[str]) -> list[tuple[int, ...]]:
-        """Subwords of each word; a word that leaves none becomes the unknown token, so that none is lost."""
-        new = list(dict.fromkeys(w for w in words if w not in self._words))
-        if new:
-            encoded = self.tokenizer([f" {w}" for w in new], add_special_tokens=False)["input_ids"]
-            for word, ids in zip(new, encoded, strict=True):
-                self._words[word] = tuple(ids) or (self.tokenizer.unk_token_id,)
-        return [self._words[w] for w in words]
-
-    def single(self, ids: Sequence[int]) -> tuple[int, ...]:
-        return (self.cls, *ids[: self.max_length - 2], self.sep)
-
-    def text(self, text: str, pair: str | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """(ids, segment ids) of a text or a pair, cut to max_length at the longer end."""
-        out = self.tokenizer(text, pair, truncation=True, max_length=self.max_length, return_token_type_ids=True)
-        return tuple(out["input_ids"]), tuple(out.get("token_type_ids") or [0] * len(out["input_ids"]))

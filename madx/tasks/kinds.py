@@ -1,16 +1,120 @@
-"""The four kinds of task, by the name that a task's file uses. Each is a module with the same functions.
+"""The kinds of task, by the name that a task's file uses: one module each, and a line in the table below.
 
-`read_positions(batch)` says where a task reads the encoder: rows and columns, or None for everywhere. `summed_loss` and
-`decode` get the states there: (M, D), or (B, T, D).
+A module is a `Kind`: a task's features, head, loss, gold labels, metrics, reading and saving. None imports torch before
+it computes: a report asks for metrics alone.
 """
 
-from types import ModuleType
+from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from madx.catalog.task import HubData, TaskSpec
+from madx.config import InputError, nearest
 from madx.tasks import classification, multiple_choice, question_answering, tagging
+from madx.tasks.examples import Example, Feature
+from madx.tasks.metrics import Metric
 
-KINDS: dict[str, ModuleType] = {
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from madx.encoders.encoder import Encoder
+    from madx.encoders.sites import Positions
+    from madx.tasks.batches import Batch, Tokens
+
+
+class Kind(Protocol):
+    """What `Example.inputs`, gold and predicted values are is the kind's own; the last two are plain JSON values."""
+
+    @property
+    def METRICS(self) -> tuple[str, ...]:
+        """What may be a task's primary metric."""
+
+    # ------------------------------------------------------------------------------------------------ reading
+
+    def check(self, spec: TaskSpec, /) -> None:
+        """Whether the task's labels make sense for it. Raises ValueError with the reason."""
+
+    def read(self, path: Path, spec: TaskSpec, /) -> list[Example]:
+        """A file's labelled examples. Raises InputError with file:line."""
+
+    def read_hub(self, hub: HubData, split: str, spec: TaskSpec, /) -> list[Example]:
+        """The same of a Hub data set."""
+
+    def read_plain(self, lines: Iterator[str], /) -> list[Example]:
+        """Unlabelled examples, to predict."""
+
+    def write_labelled(self, example: Example, predicted: Any, /) -> str:
+        """An unlabelled example with its prediction, in the format that it was read in."""
+
+    # ------------------------------------------------------------------------------------- computing
+
+    def features(self, examples: Sequence[Example], tokens: Tokens, spec: TaskSpec, /) -> list[Feature]:
+        """What the encoder reads; nothing that is scored is cut off."""
+
+    def targets(self, feature: Feature, /) -> int:
+        """How many terms its loss sums over."""
+
+    def classes(self, feature: Feature, /) -> Iterable[Hashable]:
+        """The targets that are classes, from whose frequencies the loss of guessing follows; none: not so simple."""
+
+    def head(self, spec: TaskSpec, width: int, /) -> nn.Module:
+        """A new head."""
+
+    def read_positions(self, batch: Batch, /) -> Positions | None:
+        """Where the encoder is read: rows and columns; None: everywhere. Loss and decoding get the states there."""
+
+    def summed_loss(self, head: nn.Module, states: Tensor, batch: Batch, /) -> Tensor:
+        """The batch's loss, summed over `targets`; states (M, D), or (B, T, D)."""
+
+    def decode(self, head: nn.Module, states: Tensor, batch: Batch, /) -> list[Any]:
+        """What the head says of each feature."""
+
+    def join(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec, /
+    ) -> list[Any]:
+        """Decoded features to one prediction an example."""
+
+    # ------------------------------------------------------------------------------------- scoring and saving
+
+    def gold(self, example: Example, /) -> Any:
+        """What a prediction is compared with."""
+
+    def metrics(self, primary: str, labels: Sequence[str], has_spaces: bool, /) -> list[Metric]:
+        """The primary one first."""
+
+    def save_head(self, folder: Path, encoder: Encoder, head: Any, name: str, /) -> None:
+        """Write a head beside its adapter."""
+
+    def load_head(self, folder: Path, encoder: Encoder, /) -> tuple[str, nn.Module]:
+        """A head that was saved, and its name. Raises InputError."""
+
+
+KINDS: dict[str, Kind] = {
     "tagging": tagging,
     "classification": classification,
     "multiple-choice": multiple_choice,
     "question-answering": question_answering,
 }
+
+
+def kind_named(name: str, where: str) -> Kind:
+    """Raises InputError for a name that there isn't."""
+    if name not in KINDS:
+        raise InputError(f"{where}: key 'kind': no kind of task is called '{name}'{nearest(name, list(KINDS))}")
+    return KINDS[name]
+
+
+def kind_of(task: TaskSpec) -> Kind:
+    """A task's kind. Raises InputError where the kind has no such metric, or can't work with such labels."""
+    where = f"tasks/{task.name}.toml"
+    kind = kind_named(task.kind, where)
+    if task.metric not in kind.METRICS:
+        known = ", ".join(kind.METRICS)
+        raise InputError(f"{where}: key 'metric': a {task.kind} task has {known}, not '{task.metric}'")
+    try:
+        kind.check(task)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+    return kind

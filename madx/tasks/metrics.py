@@ -46,8 +46,28 @@ def _of_sets(gold: set[Any], predicted: set[Any]) -> list[float]:
     return [len(gold & predicted), len(predicted - gold), len(gold - predicted)]
 
 
-def word_accuracy(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
-    return [sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold)]
+def accuracy() -> Metric:
+    """Examples that are right."""
+    return Metric("accuracy", lambda gold, predicted: [float(gold == predicted), 1.0], _ratio)
+
+
+def word_accuracy() -> Metric:
+    """Words that are right."""
+
+    def counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
+        return [sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold)]
+
+    return Metric("accuracy", counts, _ratio)
+
+
+def span_f1() -> Metric:
+    """Micro F1 of entities (seqeval, mode strict, IOB2)."""
+    return Metric("span-f1", span_counts, _micro_f1)
+
+
+def chunk_f1() -> Metric:
+    """Micro F1 of runs of one tag."""
+    return Metric("chunk-f1", chunk_counts, _micro_f1)
 
 
 def strict_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
@@ -133,16 +153,6 @@ def exact_counts(gold: Sequence[str], predicted: str) -> list[float]:
     return [float(any(normalise_answer(a) == normalise_answer(predicted) for a in gold)), 1.0]
 
 
-def metrics_of(kind: str, primary: str, labels: Sequence[str], has_spaces: bool = True) -> list[Metric]:
-    """The metrics of a task, the primary one first."""
-    if kind == "tagging":
-        if primary == "span-f1":
-            return [Metric("span-f1", span_counts, _micro_f1)]
-        return [Metric("accuracy", word_accuracy, _ratio), Metric("chunk-f1", chunk_counts, _micro_f1)]
-    if kind == "question-answering":
-        return [qa_f1(has_spaces), Metric("exact-match", exact_counts, _ratio)]
-    accuracy = Metric("accuracy", lambda gold, predicted: [float(gold == predicted), 1.0], _ratio)
-    if kind == "multiple-choice":
-        return [accuracy]
-    both = [accuracy, macro_f1(labels)]
-    return both if primary == "accuracy" else both[::-1]
+def exact_match() -> Metric:
+    """Answers that are one of the gold ones, normalised."""
+    return Metric("exact-match", exact_counts, _ratio)

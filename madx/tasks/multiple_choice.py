@@ -1,25 +1,38 @@
 """Multiple choice (COPA, XCOPA): which of two alternatives is the cause or the effect of the premise."""
 
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+import json
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
-from madx.tasks.examples import Batch, Example, Feature, Tokens, first_token, hub_rows, read_rows
-from madx.tasks.heads import HeadSpec
+from madx.tasks.examples import Example, Feature, hub_rows, read_rows
+from madx.tasks.flexible import first_token, new_head
+from madx.tasks.flexible import load_head as load_head
+from madx.tasks.flexible import save_head as save_head
+from madx.tasks.metrics import Metric, accuracy
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from madx.tasks.batches import Batch, Tokens
+
+METRICS = ("accuracy",)
 
 # XCOPA's questions are asked in English, whatever the language (Ponti et al. 2020)
 QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
 COLUMNS = ("premise", "choice1", "choice2", "question", "label")
 
 
-def head_spec(spec: TaskSpec) -> HeadSpec:
-    return HeadSpec(head_type="multiple_choice", num_labels=2, layers=2)
+def check(spec: TaskSpec) -> None:
+    """The labels are the choices' numbers."""
+
+
+def head(spec: TaskSpec, width: int) -> nn.Module:
+    return new_head("multiple_choice", 2, width, layers=2)
 
 
 def _example(i: int, row: dict[str, Any], where: str) -> Example:
@@ -67,6 +80,10 @@ def targets(feature: Feature) -> int:
     return 1
 
 
+def classes(feature: Feature) -> Iterable[Hashable]:
+    return (feature.target,)
+
+
 read_positions = first_token
 
 
@@ -76,8 +93,10 @@ def _logits(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
 
 
 def summed_loss(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
+    import torch
+
     labels = torch.tensor([f.target for f in batch.features], device=states_BD.device)
-    return nn.functional.cross_entropy(_logits(head, states_BD, batch), labels, reduction="sum")
+    return torch.nn.functional.cross_entropy(_logits(head, states_BD, batch), labels, reduction="sum")
 
 
 def decode(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Any]:
@@ -89,3 +108,11 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     for feature, number in zip(features, decoded, strict=True):
         result[feature.example] = number
     return result
+
+
+def gold(example: Example) -> int:
+    return example.gold  # type: ignore[no-any-return]
+
+
+def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+    return [accuracy()]

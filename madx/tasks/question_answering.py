@@ -1,24 +1,37 @@
 """Extractive question answering (SQuAD's format): first and last token of the answer in the context."""
 
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+import json
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
-from madx.tasks.examples import Batch, Example, Feature, Tokens, hub_rows, read_rows
-from madx.tasks.heads import HeadSpec
+from madx.tasks.examples import Example, Feature, hub_rows, read_rows
+from madx.tasks.flexible import load_head as load_head
+from madx.tasks.flexible import new_head
+from madx.tasks.flexible import save_head as save_head
+from madx.tasks.metrics import Metric, exact_match, qa_f1
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from madx.tasks.batches import Batch, Tokens
+
+METRICS = ("qa-f1",)
 
 LONGEST_ANSWER = 30  # tokens
 STRIDE = 0.4  # share of the window that the next window repeats
 
 
-def head_spec(spec: TaskSpec) -> HeadSpec:
-    return HeadSpec(head_type="question_answering", num_labels=2, layers=1)
+def check(spec: TaskSpec) -> None:
+    """It has no labels."""
+
+
+def head(spec: TaskSpec, width: int) -> nn.Module:
+    return new_head("question_answering", 2, width, layers=1)
 
 
 def _example(row: dict[str, Any], where: str) -> Example:
@@ -88,20 +101,29 @@ def targets(feature: Feature) -> int:
     return 2
 
 
+def classes(feature: Feature) -> Iterable[Hashable]:
+    """Positions are no classes."""
+    return ()
+
+
 def read_positions(batch: Batch) -> None:
     """Every position may begin or end an answer."""
 
 
 def summed_loss(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
+    import torch
+
     logits = head(hidden_BTD)
     if batch.mask_BT is not None:
         logits = logits.masked_fill(~batch.mask_BT[..., None], -1e4)
     wanted = torch.tensor([f.target for f in batch.features], device=hidden_BTD.device)
-    return nn.functional.cross_entropy(logits.transpose(1, 2).flatten(0, 1), wanted.flatten(), reduction="sum")
+    return torch.nn.functional.cross_entropy(logits.transpose(1, 2).flatten(0, 1), wanted.flatten(), reduction="sum")
 
 
 def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:
     """(score, first character, last character) of each window's best span."""
+    import torch
+
     logits = head(hidden_BTD).float()
     result = []
     for row, feature in enumerate(batch.features):
@@ -123,3 +145,12 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
         if score > best[feature.example][0]:
             best[feature.example] = (score, examples[feature.example].inputs[1][first:last].strip())
     return [text for _, text in best]
+
+
+def gold(example: Example) -> list[str]:
+    """The texts of the answers."""
+    return [answer["text"] for answer in example.gold]
+
+
+def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+    return [qa_f1(has_spaces), exact_match()]

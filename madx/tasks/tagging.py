@@ -1,21 +1,37 @@
 """Tagging: a label per word (POS; named entities in IOB2). The first subword of a word stands for it."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
 from madx.corpora.documents import read_lines
-from madx.tasks.examples import Batch, Example, Feature, Tokens, check_label, hub_rows, label_name
-from madx.tasks.heads import HeadSpec
+from madx.tasks.examples import Example, Feature, check_label, hub_rows, label_name
+from madx.tasks.flexible import load_head as load_head
+from madx.tasks.flexible import new_head
+from madx.tasks.flexible import save_head as save_head
+from madx.tasks.metrics import Metric, chunk_f1, span_f1, word_accuracy
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from madx.tasks.batches import Batch, Tokens
+
+METRICS = ("accuracy", "span-f1")
 
 
-def head_spec(spec: TaskSpec) -> HeadSpec:
-    return HeadSpec(head_type="tagging", num_labels=len(spec.labels), layers=1, labels=spec.labels)
+def check(spec: TaskSpec) -> None:
+    if len(spec.labels) < 2:
+        raise ValueError("a tagging task needs at least two labels")
+    if spec.metric == "span-f1" and "O" not in spec.labels:
+        raise ValueError("span-f1 needs IOB2 labels with 'O'")
+
+
+def head(spec: TaskSpec, width: int) -> nn.Module:
+    return new_head("tagging", len(spec.labels), width, layers=1, labels=spec.labels)
 
 
 def _clean(label: str, spec: TaskSpec, where: str) -> str:
@@ -111,8 +127,14 @@ def targets(feature: Feature) -> int:
     return len(feature.target)
 
 
+def classes(feature: Feature) -> Iterable[Hashable]:
+    return feature.target  # type: ignore[no-any-return]
+
+
 def read_positions(batch: Batch) -> tuple[Tensor, Tensor]:
     """The first subword of each word."""
+    import torch
+
     rows = [b for b, f in enumerate(batch.features) for _ in f.extra[0]]
     columns = [p for f in batch.features for p in f.extra[0]]
     return torch.tensor(rows, device=batch.ids_BT.device), torch.tensor(columns, device=batch.ids_BT.device)
@@ -120,8 +142,10 @@ def read_positions(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def summed_loss(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy over words."""
+    import torch
+
     labels = torch.tensor([t for f in batch.features for t in f.target], device=states_MD.device)
-    return nn.functional.cross_entropy(head(states_MD), labels, reduction="sum")
+    return torch.nn.functional.cross_entropy(head(states_MD), labels, reduction="sum")
 
 
 def decode(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[Any]:
@@ -140,3 +164,11 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     for feature, numbers in sorted(zip(features, decoded, strict=True), key=lambda pair: pair[0].extra[1]):
         labels[feature.example] += [spec.labels[n] for n in numbers]
     return labels
+
+
+def gold(example: Example) -> list[str]:
+    return example.gold  # type: ignore[no-any-return]
+
+
+def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+    return [span_f1()] if primary == "span-f1" else [word_accuracy(), chunk_f1()]

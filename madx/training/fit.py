@@ -1,30 +1,31 @@
 """The one training loop, for both stages. Interrupted anywhere and run again, it ends in the same bits.
 
 Nothing random lives in a generator: a batch, its masks and its dropout are functions of (seed, step), so a checkpoint
-is parameters, optimizer and step.
+is parameters, optimizer and state.
 """
 
-import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from accelerate import Accelerator
 from pydantic import Field
 from torch import Tensor, nn
 
 from madx.config import Frozen, RunError
 from madx.device import one_ahead, peak_memory, seed_of
 from madx.training.checkpoint import drop_checkpoint, load_checkpoint, save_checkpoint
+from madx.training.interrupt import waiting_interrupt
+from madx.training.log import Log
 from madx.training.schedule import learning_rate
 
-LOG = "log.jsonl"
 CHECKPOINT_SECONDS = float(os.environ.get("MADX_CHECKPOINT_SECONDS", "60"))
+LOG_EVERY = 20  # updates
 Watch = Callable[[int, int, dict[str, Any]], None]  # steps done, steps in all, numbers
 
 
@@ -38,158 +39,194 @@ class Schedule(Frozen):
     max_grad_norm: float = Field(1.0, gt=0)
 
 
-class Micro(NamedTuple):
-    """A part of a batch that is run at once: how many targets its loss sums over, and how many real tokens it has."""
+class Part(NamedTuple):
+    """A part of an update's batch that is run at once."""
 
-    inputs: Any
+    loss: Callable[[], Tensor]  # summed over its targets
     targets: int
-    tokens: int
+    tokens: int  # real ones
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Numbers after the updates in `at` (0: before the first); the parameters with the highest `keep_best` are kept."""
+
+    evaluate: Callable[[], dict[str, float]]
+    at: Sequence[int]
+    keep_best: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how a training runs. Nothing here changes what comes out, but the seed."""
+
+    folder: Path
+    seed: int
+    device: torch.device
+    trackers: Sequence[str] = ()
+    watch: Watch = lambda done, total, numbers: None
+
+
+@dataclass
+class State:
+    """What training has come to, beside parameters and optimizer; it is checkpointed whole."""
+
+    step: int = 0  # updates done
+    losses: list[float] = field(default_factory=list)
+    evaluations: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Any] | None = None  # value, step and parameters of the best evaluation
+    zero_gradients: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
 
 
 def fit(
-    parameters: dict[str, nn.Parameter],
+    parameters: Mapping[str, nn.Parameter],
     schedule: Schedule,
-    *,
-    batch: Callable[[int], Sequence[Micro]],
-    summed_loss: Callable[[Any], Tensor],
-    folder: Path,
-    seed: int,
-    device: torch.device,
-    evaluate: Callable[[], dict[str, float]] | None = None,
-    evaluate_at: Sequence[int] = (),
-    keep_best: str | None = None,
-    watch: Watch = lambda done, total, numbers: None,
-    trackers: Sequence[str] = (),
+    batch: Callable[[int], Sequence[Part]],
+    run: Run,
+    validation: Validation | None = None,
+    penalty: Callable[[], Tensor | None] = lambda: None,
     chance: float | None = None,
 ) -> dict[str, Any]:
-    """Train `parameters` in place. `batch(step)` gives the micro-batches of an update, `summed_loss` their loss.
-    `batch` is called in a thread, an update ahead: it must leave the encoder alone.
+    """Train `parameters` in place; what is reported of it.
 
-    `evaluate` runs after the updates in `evaluate_at` (0: before the first); with `keep_best` the parameters of the
-    evaluation with the highest such number are put back at the end. Raises RunError if the loss isn't finite.
+    `batch(step)` gives the parts of an update; it is called in a thread, an update ahead, and must leave the encoder
+    alone. `penalty` is added to every update's mean loss. `chance`: the loss of guessing. Raises RunError where the
+    loss or its gradient isn't finite.
     """
-    names, values = list(parameters), list(parameters.values())
-    accelerator = Accelerator(cpu=device.type == "cpu", log_with=list(trackers) or None, project_dir=folder)
-    if trackers:
-        accelerator.init_trackers("madx", config=schedule.model_dump())
-    optimizer = torch.optim.AdamW(values, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
-    start, evaluations, best, first_losses = 0, [], None, []
-    state = load_checkpoint(folder)
-    if state is not None:
-        for name, value in zip(names, values, strict=True):
-            value.data.copy_(state["parameters"][name])
-        optimizer.load_state_dict(state["optimizer"])
-        start, evaluations, best, first_losses = state["step"], state["evaluations"], state["best"], state["losses"]
-
-    def evaluated(step: int) -> None:
-        nonlocal best
-        if evaluate is None or step not in evaluate_at or any(e["step"] == step for e in evaluations):
-            return
-        numbers = evaluate()
-        evaluations.append({"step": step, **numbers})
-        _log(folder, {"step": step, **numbers}, accelerator)
-        if keep_best and (best is None or numbers[keep_best] > best["value"]):
-            copies = {name: value.detach().cpu().clone() for name, value in zip(names, values, strict=True)}
-            best = {"value": numbers[keep_best], "step": step, "parameters": copies}
-
-    evaluated(start)
-    began = saved = time.perf_counter()
-    seconds_before = state["seconds"] if state else 0.0
-    tokens = state["tokens"] if state else 0
-    since_log_tokens, since_log = 0, began
-    zero_gradients = 0
-    losses: list[float] = first_losses
-    batches = one_ahead(partial(batch, step) for step in range(start, schedule.steps))
-    for step, micros in enumerate(batches, start):
-        torch.manual_seed(seed_of("dropout", seed, step))
-        rate = learning_rate(step, schedule.steps, schedule.learning_rate, schedule.warm_up)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        targets = sum(micro.targets for micro in micros)
-        parts = []
-        for micro in micros:
-            loss = summed_loss(micro.inputs) / targets
-            accelerator.backward(loss)
-            parts.append(loss.detach())
-        parts.append(nn.utils.clip_grad_norm_(values, schedule.max_grad_norm))
-        *parts_of_loss, norm = torch.stack(parts).tolist()  # a GPU is waited for once an update
-        total = sum(parts_of_loss)
-        if not math.isfinite(total):
-            raise RunError(
-                f"the loss became {total} at step {step + 1}; lower the learning rate (now {schedule.learning_rate}), "
-                "or train in fp32"
-            )
-        zero_gradients += norm == 0.0
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(total)
-        done = step + 1
-        now_tokens = sum(micro.tokens for micro in micros)
-        tokens += now_tokens
-        since_log_tokens += now_tokens
-        now = time.perf_counter()
-        if done % 20 == 0 or done == schedule.steps:
-            speed = since_log_tokens / max(now - since_log, 1e-9)
-            since_log_tokens, since_log = 0, now
-            record = {
-                "step": done, "loss": total, "learning_rate": rate, "gradient_norm": norm,
-                "tokens_per_s": round(speed), "memory_mb": peak_memory(device) >> 20,
-            }  # fmt: skip
-            _log(folder, record, accelerator)
-            watch(done, schedule.steps, record)
-        evaluated(done)
-        if now - saved > CHECKPOINT_SECONDS and done < schedule.steps:
-            saved = now
-            save_checkpoint(
-                folder,
-                {
-                    "parameters": {n: v.detach().cpu() for n, v in zip(names, values, strict=True)},
-                    "optimizer": optimizer.state_dict(),
-                    "step": done,
-                    "evaluations": evaluations,
-                    "best": best,
-                    "losses": losses,
-                    "seconds": seconds_before + now - began,
-                    "tokens": tokens,
-                },  # fmt: skip
-            )
-    if keep_best and best is not None:
-        for name, value in zip(names, values, strict=True):
-            value.data.copy_(best["parameters"][name])
-    if trackers:
-        accelerator.end_training()
-    drop_checkpoint(folder)
-    seconds = seconds_before + time.perf_counter() - began
-    return {
-        "steps": schedule.steps, "training_seconds": round(seconds, 2), "tokens": tokens,
-        "tokens_per_s": round(tokens / max(seconds, 1e-9)), "peak_memory_mb": peak_memory(device) >> 20,
-        "first_loss": _mean(losses[:20]), "last_loss": _mean(losses[-20:]), "evaluations": evaluations,
-        "best_step": best["step"] if keep_best and best else None,
-        "warnings": _warnings(losses, zero_gradients, chance),
-    }  # fmt: skip
+    optimizer = torch.optim.AdamW(
+        parameters.values(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
+    )
+    state, warnings = _resume(run.folder, parameters, optimizer)
+    log = Log(run.folder, state.step, run.trackers, schedule.model_dump())
+    began = saved = since_log = time.perf_counter()
+    before, since_log_tokens = state.seconds, state.tokens
+    _validate(state, parameters, validation, log)
+    batches = one_ahead(partial(batch, step) for step in range(state.step, schedule.steps))
+    with waiting_interrupt() as interrupt:
+        for parts in batches:
+            torch.manual_seed(seed_of("dropout", run.seed, state.step))
+            rate = learning_rate(state.step, schedule.steps, schedule.learning_rate, schedule.warm_up)
+            loss, norm = _update(parts, optimizer, rate, schedule, penalty, state.step)
+            state.step += 1
+            state.losses.append(loss)
+            state.zero_gradients += norm == 0.0
+            state.tokens += sum(part.tokens for part in parts)
+            now = time.perf_counter()
+            state.seconds = before + now - began
+            if state.step % LOG_EVERY == 0 or state.step == schedule.steps:
+                speed = (state.tokens - since_log_tokens) / max(now - since_log, 1e-9)
+                since_log_tokens, since_log = state.tokens, now
+                record = {
+                    "step": state.step, "loss": loss, "learning_rate": rate, "gradient_norm": norm,
+                    "tokens_per_s": round(speed), "memory_mb": peak_memory(run.device) >> 20,
+                }  # fmt: skip
+                log.write(record)
+                run.watch(state.step, schedule.steps, record)
+            _validate(state, parameters, validation, log)
+            if (interrupt or now - saved > CHECKPOINT_SECONDS) and state.step < schedule.steps:
+                saved = now
+                _save(run.folder, state, parameters, optimizer)
+            if interrupt:
+                break
+    if state.best is not None:
+        _put(parameters, state.best["parameters"])
+    log.close()
+    drop_checkpoint(run.folder)
+    return _report(state, run.device, warnings, chance)
 
 
-def _warnings(losses: list[float], zero_gradients: int, chance: float | None) -> list[str]:
-    found = []
-    if zero_gradients:
-        found.append(
-            f"{zero_gradients} of {len(losses)} updates had a gradient of exactly zero: nothing was learnt from them; "
-            "check that the labels differ and that the adapter isn't left out everywhere"
+def _update(
+    parts: Sequence[Part],
+    optimizer: torch.optim.Optimizer,
+    rate: float,
+    schedule: Schedule,
+    penalty: Callable[[], Tensor | None],
+    step: int,
+) -> tuple[float, float]:
+    """One step of the optimizer; the batch's mean loss and its gradient's norm."""
+    targets = sum(part.targets for part in parts)
+    numbers = []
+    for part in parts:
+        loss = part.loss() / targets
+        loss.backward()  # type: ignore[no-untyped-call]
+        numbers.append(loss.detach())
+    own = penalty()
+    if own is not None:
+        own.backward()  # type: ignore[no-untyped-call]
+        numbers.append(own.detach())
+    (group,) = optimizer.param_groups
+    group["lr"] = rate
+    numbers.append(nn.utils.clip_grad_norm_(group["params"], schedule.max_grad_norm))
+    *losses, norm = torch.stack(numbers).tolist()  # a GPU is waited for once an update
+    total = sum(losses)
+    if not (math.isfinite(total) and math.isfinite(norm)):
+        what = f"the loss became {total}" if not math.isfinite(total) else f"the gradient's norm became {norm}"
+        raise RunError(
+            f"{what} at step {step + 1}; lower the learning rate (now {schedule.learning_rate}), or train in fp32"
         )
-    if chance is not None and _mean(losses[-20:]) > 0.98 * chance:
-        found.append(
-            f"the training loss ended at {_mean(losses[-20:]):.3f}, no better than guessing ({chance:.3f}); "
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total, norm
+
+
+def _validate(state: State, parameters: Mapping[str, nn.Parameter], validation: Validation | None, log: Log) -> None:
+    if validation is None or state.step not in validation.at or any(e["step"] == state.step for e in state.evaluations):
+        return
+    numbers = validation.evaluate()
+    state.evaluations.append({"step": state.step, **numbers})
+    log.write({"step": state.step, **numbers})
+    key = validation.keep_best
+    if key and (state.best is None or numbers[key] > state.best["value"]):
+        state.best = {"value": numbers[key], "step": state.step, "parameters": _copies(parameters)}
+
+
+def _copies(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in parameters.items()}
+
+
+def _put(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+    for name, parameter in parameters.items():
+        parameter.data.copy_(values[name])
+
+
+def _save(folder: Path, state: State, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    values = {name: value.detach() for name, value in parameters.items()}
+    save_checkpoint(folder, {"parameters": values, "optimizer": optimizer.state_dict(), "state": vars(state)})
+
+
+def _resume(
+    folder: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> tuple[State, list[str]]:
+    """What the folder's checkpoint says, put into place; and warnings."""
+    saved, warnings = load_checkpoint(folder)
+    if saved is None:
+        return State(), warnings
+    _put(parameters, saved["parameters"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return State(**saved["state"]), warnings
+
+
+def _report(state: State, device: torch.device, warnings: list[str], chance: float | None) -> dict[str, Any]:
+    first, last = _mean(state.losses[:20]), _mean(state.losses[-20:])
+    if state.zero_gradients:
+        warnings.append(
+            f"{state.zero_gradients} of {state.step} updates had a gradient of exactly zero: nothing was learnt from "
+            "them; check that the labels differ and that the adapter isn't left out everywhere"
+        )
+    if chance is not None and last > 0.98 * chance:
+        warnings.append(
+            f"the training loss ended at {last:.3f}, no better than guessing ({chance:.3f}); "
             "try a higher learning rate, more epochs, or check the labels"
         )
-    return found
+    return {
+        "steps": state.step, "training_seconds": round(state.seconds, 2), "tokens": state.tokens,
+        "tokens_per_s": round(state.tokens / max(state.seconds, 1e-9)), "peak_memory_mb": peak_memory(device) >> 20,
+        "first_loss": first, "last_loss": last, "evaluations": state.evaluations,
+        "best_step": state.best["step"] if state.best else None, "warnings": warnings,
+    }  # fmt: skip
 
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / max(1, len(values))
-
-
-def _log(folder: Path, record: dict[str, Any], accelerator: Accelerator) -> None:
-    with open(folder / LOG, "a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-    numbers = {k: v for k, v in record.items() if k != "step"}
-    accelerator.log(numbers, step=record["step"])

@@ -9,6 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from madx.adapters.fusion import FusionSpec
+from madx.adapters.heads import Head, HeadSpec
 from madx.adapters.setup import Fuse, Stack
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.cli import app
@@ -18,7 +19,6 @@ from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import save_adapter
 from madx.formats.fusion import load_fusion, load_setup, save_fusion, save_setup
 from madx.formats.heads import save_head, save_lm_head
-from madx.tasks.heads import Head, HeadSpec
 
 FAMILY = "xlm-roberta"
 SETUP = Stack("lang", Fuse("ta", "tb"))

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from madx.adapters.fusion import FusionSpec
+from madx.adapters.heads import Head, HeadSpec
 from madx.adapters.setup import Fuse, Stack
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.formats.fusion import load_fusion, load_setup, save_fusion, save_setup, setup_from_dict, setup_to_dict
-from madx.tasks.heads import Head, HeadSpec
 
 IDS = torch.tensor([[1, 40, 50, 60, 2]])
 

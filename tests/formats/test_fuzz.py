@@ -17,6 +17,7 @@ import torch
 from conftest import make_encoder
 from safetensors.torch import load_file, save_file
 
+from madx.adapters.heads import Head, HeadSpec
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder, load_encoder
@@ -24,7 +25,6 @@ from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.heads import load_head, save_head
 from madx.formats.manifest import seal
-from madx.tasks.heads import Head, HeadSpec
 
 COUNT = int(os.environ.get("MADX_FUZZ", "300"))
 PARTS = 10

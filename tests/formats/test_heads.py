@@ -9,12 +9,12 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from madx.adapters.heads import Head, HeadSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import VERSION
 from madx.formats.heads import STATIC, load_any_head, load_head, load_lm_head, save_head, save_lm_head
-from madx.tasks.heads import Head, HeadSpec
 
 IDS = torch.tensor([[1, 40, 50, 60, 2], [1, 99, 98, 97, 2]])
 TYPES = {"Bert": "bert", "Roberta": "roberta", "XLMRoberta": "xlm-roberta", "DistilBert": "distilbert",

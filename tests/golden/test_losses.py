@@ -124,12 +124,12 @@ def losses_of(folder: Path, family: str) -> dict[str, list[float]]:
     make_project(folder, family)
     plan = Planner(load_recipe(folder / "recipe.toml"), Catalogue(folder), None, folder).plan()
     session, result = Session(Store(folder / "store"), torch.device("cpu")), {}
-    for name, step in plan.steps:
-        with session.store.claim(name) as made, recorded_losses() as found:
+    for step in plan.steps:
+        with session.store.claim(step.name) as made, recorded_losses() as found:
             assert made is not None
-            session.store.finish(name, {"seconds": 0, "result": step.run(made, session)})
+            session.store.finish(step.name, {"seconds": 0, "result": step.run(made, session)})
         if found:
-            result[name.rsplit("-", 1)[0]] = found
+            result[step.name.rsplit("-", 1)[0]] = found
     return {stage: result[stage] for stage in ("language-swe", "task-tags")}
 
 

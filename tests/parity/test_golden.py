@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from madx.adapters.heads import Head, span_loss, tagging_loss
 from madx.adapters.setup import Parallel, leaves
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter, peer_names
 from madx.formats.fusion import fusion_names, load_fusion, load_setup, setup_from_dict
 from madx.formats.heads import load_any_head
-from madx.tasks.heads import Head, span_loss, tagging_loss
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 CASES = sorted((GOLDEN / "cases").glob("*.npz"))
@@ -160,7 +160,6 @@ def test_training(path: Path) -> None:
     meta.setdefault("skip_layers", None)
     encoder, heads = load_case(meta)
     double = meta["hyper"]["dtype"].endswith("64")
-    encoder.model.train()
     named: dict[str, torch.nn.Parameter] = {}
     trained = setup_from_dict(meta["train"], "meta")
     if meta.get("fusion"):
@@ -194,7 +193,8 @@ def test_training(path: Path) -> None:
     )
     losses = []
     for step in range(hyper["steps"]):
-        loss = compute(meta, case, encoder, heads)["loss"]
+        with encoder.training():
+            loss = compute(meta, case, encoder, heads)["loss"]
         optimizer.zero_grad()
         loss.backward()
         if step == 0:

@@ -13,6 +13,7 @@ import torch
 from peer_env import PYTHON, READY
 from safetensors.torch import load_file
 
+from madx.adapters.heads import Head, HeadSpec
 from madx.adapters.setup import Stack
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.encoders.encoder import load_encoder
@@ -20,7 +21,6 @@ from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.fusion import save_setup
 from madx.formats.heads import save_head, save_lm_head
-from madx.tasks.heads import Head, HeadSpec
 
 pytestmark = pytest.mark.skipif(
     not READY.exists(), reason="LOUD: no .venv-peer; `make peer` makes it. The peer is not asked"

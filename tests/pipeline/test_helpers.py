@@ -34,7 +34,7 @@ def test_a_helper_makes_the_plan_by_itself(plan: Plan, tmp_path: Path) -> None:
     session = Session(Store(tmp_path / "store"), torch.device("cpu"))
     threads = torch.get_num_threads()
     with helpers(plan, session, 2) as check:
-        wait_for(lambda: all(session.store.is_done(name) for name, _ in plan.steps), check)
+        wait_for(lambda: all(session.store.is_done(step.name) for step in plan.steps), check)
     assert torch.get_num_threads() == threads
 
 

@@ -6,7 +6,7 @@ import torch
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.corpora.masking import Masked
 from madx.encoders.encoder import Encoder
-from madx.stages.language import CorpusVocabulary, masked_lm_loss
+from madx.stages.masked_lm import CorpusVocabulary, masked_lm_loss
 
 IDS = torch.tensor([[1, 50, 4, 70, 80, 4, 2], [1, 90, 100, 4, 60, 50, 2]])
 MASKED = Masked(IDS, IDS == 4, torch.tensor([60, 70, 50]))

@@ -6,7 +6,8 @@ import torch
 
 from madx.encoders.encoder import Encoder
 from madx.stages.lower_states import LowerStates
-from madx.tasks.examples import Feature, pad
+from madx.tasks.batches import pad
+from madx.tasks.examples import Feature
 
 
 def test_every_sequence_gets_its_own_states_back(encoder: Encoder, tmp_path: Path) -> None:

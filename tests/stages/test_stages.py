@@ -1,30 +1,33 @@
 """What the three stages promise of each other."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
-from madx.config import Frozen
 from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import save_adapter
-from madx.stages.language import attach_language
-from madx.stages.session import Session, step_name
+from madx.stages.session import Session
+from madx.stages.step import AdapterStep
 from madx.store import Store
 
 
-class Made(Frozen):
+class Made(AdapterStep):
     """A language adapter that is there already."""
 
-    stage: str = "language"
-    subject: str = "swe"
+    stage: ClassVar[str] = "language"
+
+    @property
+    def subject(self) -> str:
+        return "swe"
 
 
 @pytest.fixture
 def session(tmp_path: Path, tiny: Encoder) -> Session:
     session = Session(Store(tmp_path), torch.device("cpu"))
-    with session.store.claim(step_name(Made())) as folder:
+    with session.store.claim(Made().name) as folder:
         assert folder is not None
         tiny.adapters.add("swe", BottleneckSpec(invertible=InvertibleSpec()))
         save_adapter(folder, tiny, "swe")
@@ -35,7 +38,7 @@ def session(tmp_path: Path, tiny: Encoder) -> Session:
 
 def test_a_language_adapter_below_a_task_adapter_is_frozen(session: Session, tiny: Encoder) -> None:
     """Nothing is computed for gradients that nobody uses."""
-    attach_language(Made(), tiny, session)  # type: ignore[arg-type]
+    Made().attach(tiny, session)
     task = tiny.adapters.add("ner", BottleneckSpec())
     tiny.adapters.activate("swe", "ner")
     tiny.hidden(torch.tensor([[1, 50, 60, 2]])).square().mean().backward()

@@ -12,8 +12,8 @@ from madx.catalog.task import TaskSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.tasks import classification, multiple_choice, question_answering, tagging
-from madx.tasks.examples import Example, Feature, Tokens, by_length, pad, training_order
-from madx.tasks.heads import Head
+from madx.tasks.batches import Tokens, by_length, pad, training_order
+from madx.tasks.examples import Example, Feature
 from madx.tasks.kinds import KINDS
 
 POS = TaskSpec(name="pos", kind="tagging", metric="accuracy", labels=("NOUN", "VERB"))
@@ -83,7 +83,7 @@ def test_no_word_is_lost_however_long_the_sentence(tiny: Encoder) -> None:
 
 def test_a_prediction_does_not_depend_on_the_batch(tiny: Encoder) -> None:
     torch.manual_seed(0)
-    head = Head(tagging.head_spec(POS), tiny.width).eval()
+    head = tagging.head(POS, tiny.width).eval()
     examples = [Example(str(i), ["en", "hund", "sover"] * (1 + i % 5), None) for i in range(23)]
     tokens = Tokens(tiny.tokenizer, 64)
     features = tagging.features(examples, tokens, POS)
@@ -130,7 +130,7 @@ def test_multiple_choice_reads_both_alternatives(tiny: Encoder, tmp_path: Path) 
     features = multiple_choice.features(examples, Tokens(tiny.tokenizer, 32), COPA)
     batch = pad(features, 0, tiny.device, False)
     assert batch.ids_BT.shape[0] == 2
-    head = Head(multiple_choice.head_spec(COPA), tiny.width)
+    head = multiple_choice.head(COPA, tiny.width)
     states = tiny.hidden(batch.ids_BT, batch.mask_BT, read=multiple_choice.read_positions(batch))
     loss = multiple_choice.summed_loss(head, states, batch)
     assert loss.shape == ()

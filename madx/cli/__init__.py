@@ -1,0 +1,63 @@
+"""The command `madx`: parse, call, print. Every heavy import is inside a command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import typer
+
+from madx.cli import adapters, catalogue, pipeline, train
+from madx.config import InputError, RunError
+
+app = typer.Typer(
+    help="Language adapters: train, transfer, evaluate (MAD-X).", no_args_is_help=True, pretty_exceptions_enable=False,
+    add_completion=False,
+)  # fmt: skip
+language_app = typer.Typer(help="Stage one.", no_args_is_help=True)
+task_app = typer.Typer(help="Stage two.", no_args_is_help=True)
+adapters_app = typer.Typer(help="Adapters as things to share.", no_args_is_help=True)
+app.add_typer(language_app, name="language")
+app.add_typer(task_app, name="task")
+app.add_typer(adapters_app, name="adapters")
+COMMANDS: list[Callable[..., None]] = [
+    pipeline.run, pipeline.evaluate, pipeline.report, pipeline.predict,
+    catalogue.languages, catalogue.tasks, catalogue.models,
+]  # fmt: skip
+for command in COMMANDS:
+    app.command()(command)
+language_app.command("train")(train.language_train)
+task_app.command("train")(train.task_train)
+adapters_app.command("list")(adapters.adapters_list)
+adapters_app.command("show")(adapters.adapters_show)
+adapters_app.command("pull")(adapters.adapters_pull)
+adapters_app.command("push")(adapters.adapters_push)
+adapters_app.command("import")(adapters.adapters_import)
+adapters_app.command("export")(adapters.adapters_export)
+
+
+def main() -> None:
+    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        app()
+    except (InputError, RunError) as error:
+        _fail(error, 2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        _fail(error, 1)
+
+
+def _fail(error: Exception, status: int) -> None:
+    if "--debug" in sys.argv:
+        raise error
+    print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    if not isinstance(error, (InputError, RunError)):
+        print(f"({type(error).__name__}, not foreseen; --debug shows where)", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,150 @@
+"""Adapters as things to share: list, show, pull, push, import, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from madx.cli.options import RESULTS, Debug, Json, Results, Revision, Source
+from madx.config import InputError
+
+
+def adapters_list(
+    place: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", help="A place that publishes adapters: OWNER/REPOSITORY, https://... or a folder. Repeatable."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Only those made for this encoder.")] = None,
+    results: Results = RESULTS,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Which languages and tasks have an adapter: trained or imported here, and published."""
+    from madx.encoders.reference import resolve_encoder
+    from madx.sharing.address import parse_address
+    from madx.sharing.fetch import entries_of
+    from madx.sharing.index import entry_of
+
+    wanted = resolve_encoder(model) if model else None
+    found = [
+        (entry_of(folder, folder.name), str(folder))
+        for folder in sorted((results / ".store").glob("*-*"))
+        if (folder / "done.json").exists() and (folder / "adapter_config.json").exists()
+    ]
+    for text in place or []:
+        address = parse_address(text)
+        for entry in entries_of(address):
+            inside = "" if entry.path == "." else f"/{entry.path}"
+            found.append((entry, f"{address.place}{inside}" + (f"@{address.revision}" if address.revision else "")))
+    rows = [
+        {"kind": e.kind, "name": e.language or e.task or e.path, "model": e.model or "",
+         "held_out_loss": e.held_out_loss, "address": where}
+        for e, where in found
+        if wanted is None or e.model_digest == wanted.digest or (e.model_digest is None and e.model == wanted.name)
+    ]  # fmt: skip
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print("\t".join("" if value is None else str(value) for value in row.values()))
+
+
+def adapters_show(source: Source, revision: Revision = None, debug: Debug = False) -> None:
+    """What an adapter says of itself."""
+    from madx.formats.adapterhub import read_json_object
+    from madx.sharing.address import parse_address
+    from madx.sharing.fetch import fetch
+
+    folder = fetch(parse_address(source, revision))
+    for name in ("adapter_config.json", "head_config.json", "madx.json"):
+        if (folder / name).exists():
+            print(f"{name}:\n{json.dumps(read_json_object(folder / name), indent=2, ensure_ascii=False)}")
+
+
+def adapters_pull(
+    source: Source,
+    to: Annotated[Path, typer.Option("--to", help="The folder to make.")],
+    revision: Revision = None,
+    debug: Debug = False,
+) -> None:
+    """Download a published adapter, check it against its digests, and put it into a folder."""
+    from madx.formats.manifest import check
+    from madx.sharing.address import parse_address
+    from madx.sharing.fetch import copy_adapter, fetch
+
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InputError(f"--to {to}: is there already; choose a new folder")
+    copy_adapter(fetch(parse_address(source, revision)), to)
+    check(to)
+    print(to)
+
+
+def adapters_push(
+    folder: Annotated[Path, typer.Argument(help="An adapter's folder.")],
+    to: Annotated[str, typer.Argument(help="OWNER/REPOSITORY/NAME@BRANCH on the Hub, or a folder PLACE/NAME.")],
+    run: Annotated[
+        list[Path] | None, typer.Option("--scores", help="A run's folder whose scores go into the card. Repeatable.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="A new Hub repository is private.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Publish an adapter with its model card, and enter it into the place's index."""
+    from madx.sharing.address import parse_address
+    from madx.sharing.push import push, scores_of
+
+    scores = [row for path in run or [] for row in scores_of(folder, path)]
+    if run and not scores:
+        raise InputError(f"--scores {run[0]}: no score there was computed with {folder}")
+    print(push(folder, parse_address(to), private, scores))
+
+
+def adapters_import(
+    source: Source,
+    to: Annotated[Path, typer.Option("--to", help="Where the adapter goes, in today's format.")],
+    model: Annotated[str, typer.Option(help="The encoder that it was made for.")],
+    revision: Revision = None,
+    debug: Debug = False,
+) -> None:
+    """Read an adapter, a setup or a fusion in any layout since 2020, check it, write it in today's format.
+
+    A setup or a fusion is a folder on this machine; a fusion's adapters lie beside it.
+    """
+    _convert(source, revision, to, model, pickle=False)
+
+
+def adapters_export(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER")],
+    to: Annotated[Path, typer.Option("--to", help="Where the folder for `adapters` 1.3 goes.")],
+    model: Annotated[str, typer.Option(help="The encoder that it was made for.")],
+    debug: Debug = False,
+) -> None:
+    """Write a folder that AdapterHub's `adapters` loads by its defaults: both weight files, head included."""
+    _convert(folder, None, to, model, pickle=True)
+
+
+def _convert(source: str, revision: str | None, to: Path, model: str, pickle: bool) -> None:
+    from madx.device import choose_device
+    from madx.encoders.encoder import load_encoder
+    from madx.encoders.reference import resolve_encoder
+    from madx.formats.convert import convert_adapter, convert_fusion, convert_setup
+    from madx.formats.fusion import FUSION_CONFIG, SETUP
+    from madx.sharing.address import parse_address
+    from madx.sharing.fetch import fetch
+
+    address = parse_address(source, revision)
+    here = Path(address.place) / address.path
+    together = address.kind == "local" and ((here / SETUP).exists() or (here / FUSION_CONFIG).exists())
+    folder = here if together else fetch(address)
+    encoder = load_encoder(resolve_encoder(model), choose_device("cpu"))
+    if (folder / SETUP).exists():
+        convert_setup(folder, to, encoder)
+    elif (folder / FUSION_CONFIG).exists():
+        convert_fusion(folder, to, encoder, pickle)
+    else:
+        convert_adapter(folder, to, encoder, str(address), pickle)
+    print(to)

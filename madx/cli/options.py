@@ -1,0 +1,25 @@
+"""The options that commands share, each said once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[Path | None, typer.Option("--data", envvar="MADX_DATA", help="Root of the catalogue's files.")]
+Results = Annotated[Path, typer.Option("--results", help="Where runs and the store of finished steps go.")]
+CatalogOption = Annotated[list[Path] | None, typer.Option("--catalog", help="Your own languages/ and tasks/.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key: key=value. Repeatable.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, envvar="MADX_JOBS", help="Steps made at once; default: several for small encoders."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
+Source = Annotated[
+    str, typer.Argument(help="OWNER/REPOSITORY/NAME@REVISION on the Hub, https://HOST/DIRECTORY, or a folder.")
+]
+Revision = Annotated[str | None, typer.Option(help="A branch, tag or commit of the Hub repository.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")]
+RESULTS = Path("results")
+QUICKSTART = Path(__file__).parents[1] / "quickstart"

@@ -1,0 +1,134 @@
+"""The pipeline's commands: run, evaluate, report, predict."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Jobs, Json, Quiet, Results, Set
+from madx.cli.project import project, read_recipe
+from madx.cli.show import execute, print_plan, print_scores
+from madx.config import InputError
+
+if TYPE_CHECKING:
+    from madx.pipeline.plan import Planner
+    from madx.stages.session import Session
+
+
+def run(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe; none: the bundled quick start.")] = None,
+    data: Data = None,
+    results: Results = RESULTS,
+    catalog: CatalogOption = None,
+    set_: Set = None,
+    device: Device = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan: what is reused, what will run.")] = False,
+    as_json: Json = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """The whole pipeline: plan, stage one, stage two, zero-shot evaluation, report."""
+    planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
+    if dry_run:
+        print_plan(planner.plan(), session, as_json)
+    else:
+        _run(planner, session, results, recipe, as_json, quiet, jobs)
+
+
+def _run(
+    planner: Planner, session: Session, results: Path, recipe: Path | None, as_json: bool, quiet: bool, jobs: int | None
+) -> None:
+    from madx.pipeline.folder import write_run
+    from madx.pipeline.plan import check_plan
+    from madx.report.page import write_report
+
+    plan = planner.plan()
+    check_plan(plan, session)
+    began = time.perf_counter()
+    execute(plan, session, quiet, jobs)
+    folder = results / plan.recipe.name
+    page = write_report(folder, write_run(plan, session, folder, time.perf_counter() - began, recipe))
+    print_scores(folder, as_json)
+    if not as_json:
+        print(f"\nreport: {page}")
+
+
+def evaluate(
+    task: Annotated[str, typer.Argument(help="A task of the catalogue.")],
+    target: Annotated[list[str], typer.Option("--target", help="Target language. Repeatable; 'all'.")],
+    model: Annotated[str, typer.Option(help="Encoder.")] = "mini",
+    source: Annotated[str, typer.Option(help="Source language.")] = "eng",
+    method: Annotated[list[str] | None, typer.Option("--method", help="Of the control grid. Repeatable.")] = None,
+    adapter: Annotated[list[str] | None, typer.Option("--adapter", help="LANGUAGE=DIR: a ready-made one.")] = None,
+    data: Data = None,
+    results: Results = RESULTS,
+    catalog: CatalogOption = None,
+    set_: Set = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    jobs: Jobs = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Stage three, from trained or ready-made adapters; what is missing is trained first."""
+    from madx.pipeline.recipe import recipe_from
+
+    for one in adapter or []:
+        if "=" not in one:
+            raise InputError(f"--adapter {one}: write LANGUAGE=ADDRESS, e.g. swe={one}")
+    base: dict[str, Any] = {
+        "name": f"evaluate-{task}", "model": model, "tasks": [task], "source": source,
+        "targets": "all" if target == ["all"] else target, "methods": method or ["madx"],
+        "language_adapters": dict(one.split("=", 1) for one in adapter or []),
+    }  # fmt: skip
+    recipe = recipe_from(base, "command line", set_ or [])
+    planner, session = project(recipe, Path("command line"), data, results, catalog, device)
+    _run(planner, session, results, None, as_json, quiet, jobs)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run's folder, e.g. results/quickstart.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Rebuild scores.csv and the report from a run's predictions alone."""
+    from madx.pipeline.rescore import score_run
+    from madx.report.page import write_report
+
+    if not (folder / "run.json").exists():
+        raise InputError(f"{folder}: no run.json; is this a run's folder?")
+    page = write_report(folder, score_run(folder))
+    print_scores(folder, as_json)
+    if not as_json:
+        print(f"\nreport: {page}")
+
+
+def predict(
+    task: Annotated[str, typer.Argument(help="A task that a run has trained.")],
+    language: Annotated[str, typer.Option("--language", help="The text's language.")],
+    file: Annotated[Path | None, typer.Argument(help="Text; none: standard input.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="The run's recipe; none: the quick start's.")] = None,
+    method: Annotated[str, typer.Option(help="madx, tlr, source-adapter, ...")] = "madx",
+    seed: Annotated[int | None, typer.Option(help="Which seed's adapter; none: the recipe's first.")] = None,
+    data: Data = None,
+    results: Results = RESULTS,
+    catalog: CatalogOption = None,
+    set_: Set = None,
+    device: Device = "auto",
+    debug: Debug = False,
+) -> None:
+    """Label text with a trained task adapter and the language's adapter."""
+    from madx.corpora.documents import read_lines
+    from madx.pipeline.predict import label
+
+    planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
+    if file is not None and not file.exists():
+        raise InputError(f"{file}: no such file")
+    lines = (line for _, line in read_lines(file)) if file else (line.rstrip("\n") for line in sys.stdin)
+    for out in label(planner, session, task, language, method, seed, lines):
+        sys.stdout.write(out)

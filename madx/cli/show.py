@@ -1,0 +1,145 @@
+"""What people see: progress, plans and scores."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from madx.pipeline.plan import Plan
+    from madx.pipeline.run import Progress
+    from madx.stages.session import Session
+
+
+def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> None:
+    """Run the steps with a progress bar, an estimate and one line per finished step."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    from madx.pipeline.helpers import helpers, jobs_for
+    from madx.pipeline.run import run_plan
+
+    console = Console(stderr=True, quiet=quiet)
+    for note in plan.notes:
+        console.print(f"note: {note}")
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+    )  # fmt: skip
+    with Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+        bar = bars.add_task("", total=None, numbers="")
+        teller = Teller(bars, bar)
+        session.watch = teller.watch
+        try:
+            with helpers(plan, session, jobs or jobs_for(plan, session)) as check:
+                run_plan(plan, session, teller.tell, check)
+        except KeyboardInterrupt:
+            print("interrupted; what was finished stays, run the same command to go on", file=sys.stderr)
+            raise
+    if teller.reused == len(plan.steps):
+        console.print(f"everything is reused: all {teller.reused} steps were finished before", highlight=False)
+    elif teller.reused:
+        console.print(f"{teller.reused} of {len(plan.steps)} steps were reused", highlight=False)
+
+
+class Teller:
+    """One line for a finished step, and a bar for the one that is being made."""
+
+    def __init__(self, bars: Bars, bar: TaskID) -> None:
+        self.bars, self.bar, self.reused = bars, bar, 0
+
+    def watch(self, label: str, done: int, total: int, numbers: dict[str, Any]) -> None:
+        text = f"loss {numbers['loss']:.3f}  {numbers['tokens_per_s']:,} tokens/s" if "loss" in numbers else ""
+        self.bars.update(self.bar, description=label, completed=done, total=total, numbers=text)
+
+    def tell(self, progress: Progress) -> None:
+        match progress.what:
+            case "reused":
+                self.reused += 1
+            case "start":
+                self._begin(progress.name)
+            case "waiting":
+                self._begin(f"{progress.name}: another process is making it")
+            case what:
+                by = ", by another process" if what == "made" else ""
+                at = f"[{progress.number}/{progress.total}] {progress.name}"
+                self.bars.console.print(f"{at}  {progress.seconds:.1f} s{by}", highlight=False)
+                for warning in progress.warnings:
+                    self.bars.console.print(f"warning: {warning}", highlight=False)
+
+    def _begin(self, description: str) -> None:
+        self.bars.reset(self.bar, description=description, total=None, numbers="")
+
+
+def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
+    from madx.pipeline.run import estimate
+
+    seconds = estimate(plan, session)
+    rows = [
+        {
+            "step": step.name,
+            "status": "to do" if step.name in seconds else "reused",
+            "seconds": seconds.get(step.name),
+        }
+        for step in plan.steps
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for note in plan.notes:
+        print(f"note: {note}")
+    for row in rows:
+        time_ = (
+            f"about {row['seconds']:.0f} s"
+            if row["seconds"]
+            else ("no estimate yet" if row["status"] == "to do" else "")
+        )
+        print(f"{row['status']:<7} {row['step']}  {time_}".rstrip())
+    known = [s for s in seconds.values() if s]
+    print(
+        f"{len(seconds)} to do, {len(rows) - len(seconds)} reused; "
+        f"about {sum(known) / 60:.0f} min for those with an estimate"
+    )
+
+
+def print_scores(folder: Path, as_json: bool) -> None:
+    from madx.report.tables import adapter_rows, score_table
+    from madx.scores.matrix import Matrix
+    from madx.scores.rows import read_rows
+    from madx.scores.score import Score
+    from madx.store import read_json
+
+    scores = read_rows(folder / "scores.csv", Score)
+    if as_json:
+        print(json.dumps([s.model_dump() for s in scores], indent=2))
+        return
+    for task in dict.fromkeys(s.task for s in scores):
+        matrix = Matrix(scores, task)
+        table = score_table(matrix)
+        print_table(
+            f"{task} ({matrix.metric}, %)",
+            ["target", *table.columns],
+            [[n, *r] for n, r in zip(table.index, table.values.tolist(), strict=True)],
+        )
+    adapters = adapter_rows(read_json(folder / "run.json"))
+    if adapters:
+        rows = [[str(a["language"]), f"{a['before']:.2f}", f"{a['after']:.2f}"] for a in adapters]
+        print_table("language adapters: masked-LM loss on held-out text", ["language", "before", "after"], rows)
+
+
+def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,0 +1,47 @@
+"""An adapter, over the frozen encoder and, in stage two, over frozen language adapters (MAD-X) or none (task-only).
+
+Pfeiffer et al. 2020, sections 3.1 (language) and 3.2 (task).
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from madx.adapters.spec import BottleneckSpec
+from madx.config import InputError
+from madx.encoders.encoder import Encoder
+from madx.formats.adapterhub import load_adapter, save_adapter
+from madx.methods.method import Method
+
+
+class BottleneckAdapter(Method):
+    """Trains a bottleneck adapter, with the invertible part that its spec asks for."""
+
+    what: ClassVar[str] = "adapter"
+    spec: BottleneckSpec = BottleneckSpec()
+
+    def check(self, encoder: Encoder) -> None:
+        beyond = [i for i in self.spec.leave_out if not 0 <= i < encoder.num_layers]
+        if beyond:
+            raise InputError(f"leave_out = {beyond}: {encoder.ref.name} has the layers 0 to {encoder.num_layers - 1}")
+
+    def attach(self, encoder: Encoder, name: str, seed: int) -> dict[str, nn.Parameter]:
+        torch.manual_seed(seed)
+        adapter = encoder.adapters.add(name, self.spec).to(encoder.device)
+        encoder.adapters.activate(name)
+        return {f"adapter.{key}": parameter for key, parameter in adapter.named_parameters()}
+
+    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
+        encoder.adapters.activate(*([language] if language else []), name)
+
+    def lowest_layer(self, encoder: Encoder) -> int:
+        layers = (i for i in range(encoder.num_layers) if i not in self.spec.leave_out)
+        return next(layers, encoder.num_layers - 1)
+
+    def save(self, folder: Path, encoder: Encoder, name: str) -> None:
+        save_adapter(folder, encoder, name)
+
+    def load(self, folder: Path, encoder: Encoder, name: str) -> None:
+        load_adapter(folder, encoder, load_as=name)

@@ -1,0 +1,52 @@
+"""What a stage trains: a value, so that a plan can name it, compare it and send it to another process."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from madx.config import Frozen
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from madx.encoders.encoder import Encoder
+
+
+class Method(Frozen):
+    """One file for each. `name` is what the trained part is called in the encoder: a language's code, a task's name."""
+
+    what: ClassVar[str]  # in words, for manifests and cards
+    shared: ClassVar[bool] = True  # what is saved is an adapter, which people can pass on
+
+    def borrowed(self, encoder: Encoder) -> AbstractContextManager[None]:
+        """Within, this method may do to the encoder what it does; after, the encoder is what it was."""
+        return encoder.lent()
+
+    def check(self, encoder: Encoder) -> None:
+        """Whether it can be attached at all, before any work. Raises InputError."""
+
+    def attach(self, encoder: Encoder, name: str, seed: int) -> dict[str, nn.Parameter]:
+        """Put the new part in, active; its parameters, to be trained."""
+        raise NotImplementedError
+
+    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
+        """Swap the language adapter below the trained part; None: no language adapter."""
+        raise NotImplementedError
+
+    def penalty(self, encoder: Encoder, name: str) -> Tensor | None:
+        """A term of its own in every update's loss, a scalar."""
+        return None
+
+    def lowest_layer(self, encoder: Encoder) -> int:
+        """The lowest layer (from 0) in which something is trained; what is below can be computed once."""
+        return 0
+
+    def save(self, folder: Path, encoder: Encoder, name: str) -> None:
+        """Write what was trained into the folder."""
+        raise NotImplementedError
+
+    def load(self, folder: Path, encoder: Encoder, name: str) -> None:
+        """Put what was saved there into the encoder. Raises InputError."""
+        raise NotImplementedError

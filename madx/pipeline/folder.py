@@ -1,0 +1,117 @@
+"""A run's folder: what a finished plan leaves for people and for other programs."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from madx.pipeline.plan import Plan
+from madx.pipeline.rescore import score_run
+from madx.scores.score import Score
+from madx.stages.evaluate import Evaluation
+from madx.stages.language import LanguageStage
+from madx.stages.predictions import PREDICTIONS
+from madx.stages.session import Session
+from madx.stages.step import Result, Step, closure
+from madx.stages.text import TextStage
+from madx.store import write_bytes, write_json, write_text
+
+RECIPE, RESOLVED = "recipe.toml", "recipe.resolved.toml"
+
+
+def write_run(plan: Plan, session: Session, folder: Path, seconds: float, recipe: Path | None = None) -> list[Score]:
+    """The resolved recipe, predictions/, run.json and scores.csv of a finished plan.
+
+    `recipe`: the file that a person wrote. Where that is the folder's own, it stays as it is, with its comments.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    own = recipe is not None and recipe.resolve() == (folder / RECIPE).resolve()
+    write_text(folder / (RESOLVED if own else RECIPE), plan.recipe.toml())
+    cells = [_cell(cell.method, cell.seed, cell.evaluation, folder, session) for cell in plan.cells if cell.evaluation]
+    _link_adapters(folder / "adapters", sorted({name for cell in cells for name in cell["adapters"]}), session)
+    write_json(
+        folder / "run.json",
+        {
+            "name": plan.recipe.name,
+            "model": plan.encoder.model_dump(include={"name", "digest", "precision"}),
+            "source": "+".join(data.language for data in plan.cells[0].stage.train),
+            "methods": list(plan.recipe.methods),
+            "bootstrap": plan.recipe.evaluation.bootstrap,
+            "tasks": _tasks(plan),
+            "cells": cells,
+            "host": {
+                "machine": platform.machine(), "system": platform.system(), "python": platform.python_version(),
+                "device": str(session.device),
+            },
+            "versions": {n: version(n) for n in ("madx-adapters", "torch", "transformers", "seqeval", "numpy")},
+            "seconds_this_time": round(seconds, 2),
+            "steps": {step.name: _facts(session.store.result(step.name)) for step in plan.steps},
+            "inputs": _inputs(plan),
+        },
+    )  # fmt: skip
+    return score_run(folder)
+
+
+def _cell(method: str, seed: int, evaluation: Evaluation, folder: Path, session: Session) -> dict[str, Any]:
+    """Its predictions copied, and its line of run.json."""
+    task, target = evaluation.task.subject, evaluation.test.language
+    path = folder / "predictions" / task / method / f"{target}.seed{seed}.jsonl.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, (session.folder(evaluation) / PREDICTIONS).read_bytes())
+    steps = closure([evaluation])
+    return {
+        "file": str(path.relative_to(folder)),
+        "task": task,
+        "method": method,
+        "target": target,
+        "seed": seed,
+        "seconds": round(sum(session.store.result(step.name)["seconds"] for step in steps), 2),
+        "adapters": [step.name for step in steps if step.stage not in (TextStage.stage, Evaluation.stage)],
+    }
+
+
+def _tasks(plan: Plan) -> dict[str, dict[str, Any]]:
+    """What is needed to score predictions again."""
+    tasks: dict[str, dict[str, Any]] = {}
+    for cell in plan.cells:
+        task = cell.stage.train[0].task
+        about = tasks.setdefault(
+            task.name, {"kind": task.kind, "metric": task.metric, "labels": list(task.labels), "unspaced": []}
+        )
+        if cell.test and not cell.test.has_spaces and cell.target not in about["unspaced"]:
+            about["unspaced"].append(cell.target)
+    return tasks
+
+
+def _link_adapters(folder: Path, names: list[str], session: Session) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        link = folder / name
+        if not link.is_symlink() and not link.exists():
+            link.symlink_to(session.store.folder(name).resolve())
+
+
+def _facts(done: Result) -> dict[str, Any]:
+    facts = {k: v for k, v in done["result"].items() if k != "evaluations" and v not in ([], {}, None)}
+    return {"seconds": done["seconds"], "memory_mb": done["memory_mb"], **facts}
+
+
+def _inputs(plan: Plan) -> dict[str, list[str]]:
+    """Digests of everything that was read."""
+    inputs: dict[str, list[str]] = {}
+    for step in plan.steps:
+        inputs.update(_read_by(step))
+    for cell in plan.cells:
+        for data in (*cell.stage.train, *cell.stage.dev, *([cell.test] if cell.test else [])):
+            inputs[f"{data.task.name}/{data.language}/{data.split}"] = list(data.digests)
+    return inputs
+
+
+def _read_by(step: Step) -> dict[str, list[str]]:
+    match step:
+        case TextStage():
+            return {f"text/{step.corpus.language}": list(step.corpus.digests)}
+        case LanguageStage(alignment=alignment) if alignment is not None:
+            parallel = alignment.parallel
+            return {f"parallel/{parallel.source}-{parallel.target}": list(parallel.digests)}
+    return {}

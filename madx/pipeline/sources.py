@@ -1,0 +1,84 @@
+"""Where a recipe's text and parallel text lie: its own files, the catalogue's, or the Hub; named by their content."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from madx.catalog.find import Catalogue
+from madx.catalog.language import Language, TextSource
+from madx.config import InputError, file_digest
+from madx.corpora.documents import files_of, find_file
+from madx.corpora.parallel import ParallelFiles, ParallelText
+from madx.pipeline.recipe import Recipe
+
+
+class Sources:
+    """The texts of a recipe. A file's digest is computed once."""
+
+    def __init__(self, recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path | None) -> None:
+        self.catalogue, self.data, self.beside = catalogue, data, beside
+        self._own_text = {catalogue.language(k).code: v for k, v in recipe.text.items()}
+        self._own_parallel = {catalogue.language(k).code: v for k, v in recipe.parallel.items()}
+        self._digests: dict[Path, str] = {}
+
+    def text(self, code: str) -> list[TextSource]:
+        """A language's text: a recipe's own files; else the catalogue's files; else its first Hub corpus."""
+        language = self.catalogue.language(code)
+        if code in self._own_text:
+            return [TextSource(file=str(self._own_file(name))) for name in self._own_text[code]]
+        return [s for s, _ in self._files_there(language)] or [s for s in language.text if s.hub][:1]
+
+    def text_digests(self, sources: list[TextSource]) -> tuple[str, ...]:
+        """Of the files that there are; of a Hub data set all that is known is its name."""
+        digests = []
+        for source in sources:
+            if source.file is None:
+                digests.append(f"{source.hub}/{source.config}@{source.revision}")
+            else:
+                digests += [self._digest(path) for path in files_of(find_file(source.file, self.data))]
+        return tuple(digests)
+
+    def parallel(self, source: str, code: str) -> ParallelText | None:
+        """A recipe's own parallel text; else the catalogue's files that both languages have."""
+        if code in self._own_parallel:
+            left, right = (str(self._own_file(name)) for name in self._own_parallel[code])
+            files = [ParallelFiles(source=left, target=right)]
+        else:
+            theirs, own = (self._parallel_files(c) for c in (source, code))
+            files = [
+                ParallelFiles(source=str(theirs[name][1]), target=str(path), name=name, licence=about.licence)
+                for name, (about, path) in own.items()
+                if name in theirs
+            ]
+        if not files:
+            return None
+        digests = [self._digest(Path(path)) for f in files for path in (f.source, f.target)]
+        return ParallelText(source=source, target=code, files=tuple(files), digests=tuple(digests))
+
+    def _own_file(self, name: str) -> Path:
+        """A file that a recipe names: beside it, under --data or under the working directory."""
+        there = self.beside is not None and (self.beside / name).exists()
+        return (self.beside / name if self.beside and there else find_file(name, self.data)).resolve()
+
+    def _files_there(self, language: Language) -> list[tuple[TextSource, Path]]:
+        """The catalogue's text of a language that is on this machine."""
+        found = []
+        for source in language.text:
+            if source.file is not None:
+                with suppress(InputError):
+                    found.append((source, find_file(source.file, self.data)))
+        return found
+
+    def _parallel_files(self, code: str) -> dict[str, tuple[TextSource, Path]]:
+        """A language's parallel text that is there, by source; the first file of each."""
+        found: dict[str, tuple[TextSource, Path]] = {}
+        for about, path in self._files_there(self.catalogue.language(code)):
+            if about.parallel:
+                found.setdefault(about.name, (about, path))
+        return found
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = file_digest(path)
+        return self._digests[path]

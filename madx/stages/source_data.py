@@ -1,0 +1,72 @@
+"""The labelled data that stage two learns from: features of every source language, in batches, and the dev sets."""
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+import torch
+
+from madx.device import seed_of
+from madx.stages.scoring import score_examples
+from madx.stages.task_model import TaskModel
+from madx.tasks.batches import training_order
+from madx.tasks.data import LabelledData
+from madx.tasks.examples import Feature
+
+
+class SourceData:
+    """`features`, by language."""
+
+    def __init__(self, model: TaskModel, train: Sequence[LabelledData], dev: Sequence[LabelledData]) -> None:
+        self.model = model
+        examples = {data.language: data.load() for data in train}
+        self.sizes = {language: len(theirs) for language, theirs in examples.items()}
+        self.features = {language: model.features(theirs) for language, theirs in examples.items()}
+        self.dev = [(data, data.load()) for data in dev]
+
+    def score_dev(self, over: Sequence[str]) -> dict[str, float]:
+        """The mean over the dev sets of the task's metric, each over its own language's adapter if it is in `over`."""
+        values = []
+        for data, examples in self.dev:
+            self.model.retarget(data.language if data.language in over else None)
+            values.append(score_examples(data, examples, self.model.predict(examples))[0])
+        return {"dev": sum(values) / len(values)}
+
+    def chance(self) -> float | None:
+        """Nats per target of always guessing the labels' frequencies; None where targets are no classes."""
+        counts: Counter[Hashable] = Counter()
+        for feature in (f for theirs in self.features.values() for f in theirs):
+            counts.update(self.model.kind.classes(feature))
+        total = sum(counts.values())
+        return -sum(n / total * math.log(n / total) for n in counts.values()) if total else None
+
+
+class Batches:
+    """The batches of all epochs, by number. A batch is of one language; with one source that is no limit."""
+
+    def __init__(self, features: dict[str, list[Feature]], batch_size: int, seed: int) -> None:
+        self.features, self.batch_size, self.seed = features, batch_size, seed
+        self._epoch: tuple[int, list[tuple[str, list[int]]]] | None = None
+        self._length = sum(math.ceil(len(f) / batch_size) for f in features.values())
+
+    def __len__(self) -> int:
+        """In an epoch."""
+        return self._length
+
+    def __call__(self, step: int) -> tuple[str, list[Feature]]:
+        epoch, position = divmod(step, len(self))
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = (epoch, self._order(epoch))
+        language, chosen = self._epoch[1][position]
+        return language, [self.features[language][i] for i in chosen]
+
+    def _order(self, epoch: int) -> list[tuple[str, list[int]]]:
+        batches = [
+            (language, rows)
+            for number, (language, features) in enumerate(self.features.items())
+            for rows in training_order(features, self.batch_size, (self.seed, epoch, number))
+        ]
+        if len(self.features) == 1:
+            return batches
+        order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed_of("mix", self.seed, epoch)))
+        return [batches[i] for i in order.tolist()]

@@ -1,0 +1,60 @@
+"""A task's model: the encoder with what a method put into it, and the task's head. Stages two and three and prediction
+use it alike.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from madx.catalog.task import TaskSpec
+from madx.encoders.encoder import Encoder
+from madx.encoders.lower import Lower
+from madx.methods.method import Method
+from madx.tasks.batches import Batch, Tokens, parts_by_length
+from madx.tasks.examples import Example, Feature
+from madx.tasks.kinds import kind_of
+
+
+class TaskModel:
+    """The encoder is as `retarget` has left it."""
+
+    def __init__(self, encoder: Encoder, method: Method, task: TaskSpec, head: nn.Module, max_length: int) -> None:
+        self.encoder, self.method, self.task, self.head = encoder, method, task, head.to(encoder.device)
+        self.kind = kind_of(task)
+        self.tokens = Tokens(encoder.tokenizer, min(max_length, encoder.max_length))
+
+    def retarget(self, language: str | None) -> None:
+        """Put this language's adapter, which is attached, below; None: none."""
+        self.method.retarget(self.encoder, self.task.name, language)
+
+    def features(self, examples: Sequence[Example]) -> list[Feature]:
+        return self.kind.features(examples, self.tokens, self.task)
+
+    def parts(self, features: Sequence[Feature]) -> Iterator[Batch]:
+        """A training batch in parts that fit."""
+        return (batch for _, batch in parts_by_length(features, self.encoder, training=True))
+
+    def summed_loss(self, batch: Batch, language: str | None, lower: Lower | None = None) -> Tensor:
+        """Over the adapter of `language`; with `lower`, the layers below are not run."""
+        self.retarget(language)
+        return self.kind.summed_loss(self.head, self._states(batch, lower), batch)
+
+    @torch.no_grad()
+    def predict(self, examples: Sequence[Example]) -> list[Any]:
+        """One prediction an example, without dropout."""
+        features = self.features(examples)
+        decoded: list[Any] = [None] * len(features)
+        with self.encoder.evaluating():
+            training = self.head.training
+            self.head.eval()
+            for chosen, batch in parts_by_length(features, self.encoder):
+                for i, value in zip(chosen, self.kind.decode(self.head, self._states(batch), batch), strict=True):
+                    decoded[i] = value
+            self.head.train(training)
+        return self.kind.join(examples, features, decoded, self.task)
+
+    def _states(self, batch: Batch, lower: Lower | None = None) -> Tensor:
+        read = self.kind.read_positions(batch)
+        return self.encoder.hidden(batch.ids_BT, batch.mask_BT, batch.types_BT, read, lower)
