@@ -9,7 +9,7 @@ python ours.py WORKLOAD DEVICE STAGE UPDATES [same] [float64] [corpus] [kept] [i
 import json
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,8 @@ else:
             target, extra = [target[i] for i in read], (read, 0)
         features.append(Feature((tuple(row["ids"]),), None, target, number, extra))
 
-before = gemm_rate(device)
+before, modes = gemm_rate(device), ExitStack()
 if stage == "evaluation":
-    encoder.model.eval()
     head.eval()
     with torch.no_grad(), int8_weights(encoder.base) if "int8" in asked else nullcontext():
         for _ in range(1 if device == "cpu" else 2):  # a GPU's kernels are chosen the first time
@@ -81,7 +80,7 @@ if stage == "evaluation":
                     kind.decode(head, states, batch)
                     tokens += batch.tokens
 else:
-    encoder.model.train()
+    modes.enter_context(encoder.training())
     for parameter in trained:
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, fused=True)

@@ -64,7 +64,7 @@ def prepare(folder: Path, code: str, encoder: Encoder, data: Path) -> tuple[Bloc
 def train(folder: Path, code: str, encoder: Encoder, blocks: Blocks, held_out: Blocks, steps: int) -> dict[str, float]:
     """One whole run of `steps` updates; its seconds and its held-out loss."""
     rows = int(SETTINGS["batch_tokens"]) // BLOCK
-    with encoder.training(*encoder.lm_head.trainable()):
+    with encoder.lent(*encoder.lm_head.trainable()), encoder.training():
         torch.manual_seed(1)
         adapter = encoder.adapters.add(code, BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec()))
         encoder.adapters.activate(code)

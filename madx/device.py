@@ -8,7 +8,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from madx.config import InputError, first_line
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+Precision = Literal["fp32", "bf16", "auto"]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -37,12 +38,29 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """bf16 matrix products where the device is good at them; weights, sums and what is trained stay in fp32."""
+def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """The number type of matrix products. `auto`: bf16 on a GPU that has it, fp32 elsewhere.
+
+    Raises InputError for bf16 on a device that would only emulate it, more slowly than it computes in fp32.
+    """
+    if name == "fp32":
+        return "fp32"
+    if name == "auto":
+        return "bf16" if device.type == "cuda" and _has_bf16(device) else "fp32"
+    if not _has_bf16(device):
+        needs = {"cuda": "compute capability 8.0 (Ampere) or newer", "cpu": "avx512_bf16 or AMX"}.get(device.type)
+        why = f"this one lacks {needs}" if needs else f"madx has it on CPUs and CUDA GPUs, not on {device.type}"
+        raise InputError(f"precision 'bf16' on {device.type}: {why}; use fp32 or auto")
+    return "bf16"
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies in bf16. (`torch.cuda.is_bf16_supported` also says so of what is emulated.)"""
     import torch
 
-    good = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=good)
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def set_threads() -> None:

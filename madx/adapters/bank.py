@@ -57,7 +57,7 @@ class AdapterBank(nn.Module):
         """An adapter that is there already. Raises ValueError for a name that no module can have."""
         if "." in name or not name:
             raise ValueError(f"adapter name '{name}': names are not empty and have no '.'")
-        self.adapters[name] = adapter
+        self.adapters[name] = adapter.train(self.training)
 
     def get(self, name: str) -> Adapter:
         return self.adapters[name]  # type: ignore[return-value]
@@ -69,7 +69,7 @@ class AdapterBank(nn.Module):
             ("attention" if key.startswith("attention") else "ffn", int(key.rsplit("_", 1)[1])) for key in sites
         ]
         fusion = Fusion(spec, self.width, places)
-        self.fusions[name] = fusion
+        self.fusions[name] = fusion.train(self.training)
         return fusion
 
     def activate(self, *setup: Setup) -> None:

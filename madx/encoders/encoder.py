@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokeni
 from madx.adapters.bank import AdapterBank
 from madx.adapters.setup import Parallel
 from madx.config import InputError, first_line
-from madx.device import autocast
+from madx.device import Precision, choose_precision
 from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
 from madx.encoders.lm_head import Decoder, summed_cross_entropy
 from madx.encoders.lower import Layers, Lower
@@ -44,9 +44,16 @@ def family_of(model_type: str, name: str) -> ModuleType:
 class Encoder:
     """`hidden`, `masked_lm_logits` and `masked_lm_loss` run the encoder with the active adapters."""
 
-    def __init__(self, model: nn.Module, ref: EncoderRef, device: torch.device, lm_head_is_trained: bool = True):
+    def __init__(
+        self,
+        model: nn.Module,
+        ref: EncoderRef,
+        device: torch.device,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        lm_head_is_trained: bool = True,
+    ):
         config: Any = model.config
-        self.model, self.ref, self.device = model.to(device), ref, device
+        self.model, self.ref, self.device, self.precision = model.to(device), ref, device, precision
         self.model_type: str = config.model_type
         self.lm_head_is_trained = lm_head_is_trained
         self.family = family_of(self.model_type, ref.name)
@@ -78,7 +85,7 @@ class Encoder:
         self.last_layer = self.family.last_layer(self.base)
         self.last_layer.attach()
         self.lm_head = self.family.lm_head(model)
-        self.model.eval()
+        self._train(False)
 
     @property
     def micro_tokens(self) -> int:
@@ -121,6 +128,25 @@ class Encoder:
         With `read`, rows and columns of M positions, the states there alone, (M, D): the same numbers for less work.
         With `lower`, from `lower_states`, the layers below are not run.
         """
+        inputs, read, lower = self._inputs(ids_BT, mask_BT, types_BT, read, lower)
+        return self._states(inputs, read, lower)
+
+    def states_by_layer(self, ids_BT: Tensor, mask_BT: Tensor | None, read: Positions) -> list[Tensor]:
+        """Every layer's output at M positions, (M, D) each; the last is what `hidden` gives there."""
+        inputs, places, _ = self._inputs(ids_BT, mask_BT, None, read, None)
+        with self.layers.outputs() as below:
+            last_MD = self._states(inputs, places, None)
+        return [*(states_BTD[places] for states_BTD in below), last_MD]
+
+    def _inputs(
+        self,
+        ids_BT: Tensor,
+        mask_BT: Tensor | None,
+        types_BT: Tensor | None,
+        read: Positions | None,
+        lower: Lower | None,
+    ) -> tuple[dict[str, Any], Positions | None, Lower | None]:
+        """What the transformers model is called with, and where in that the positions and lower states are."""
         if isinstance(self.adapters.active, Parallel):  # a copy of the batch for every child
             copies = len(self.adapters.active.children)
             ids_BT = ids_BT.repeat(copies, 1)
@@ -137,9 +163,12 @@ class Encoder:
             inputs["groups"] = packed.groups
             read = packed.places(read)
             lower = None if lower is None else Lower(lower.layers, packed.row(lower.states_BTD))
+        return inputs, read, lower
+
+    def _states(self, inputs: dict[str, Any], read: Positions | None, lower: Lower | None) -> Tensor:
         self.last_layer.read = read if self.adapters.is_position_wise else None
         try:
-            with autocast(self.device), self.layers.only_above(lower):
+            with self.autocast(), self.layers.only_above(lower):
                 states: Tensor = self.base(**inputs).last_hidden_state
         finally:
             kept, self.last_layer.read = self.last_layer.read, None
@@ -150,22 +179,48 @@ class Encoder:
     @torch.no_grad()
     def lower_states(self, count: int, ids_BT: Tensor, mask_BT: Tensor | None, types_BT: Tensor | None) -> Lower:
         """What enters layer `count` (from 0), without dropout: to be given to `hidden` again and again."""
-        was_training = self.model.training
-        self.model.eval()
-        with self.layers.only_below(count) as found:
+        with self.evaluating(), self.layers.only_below(count) as found:
             self.hidden(ids_BT, mask_BT, types_BT)
-        self.model.train(was_training)
         return Lower(count, found[0])
 
-    @contextmanager
-    def training(self, *parameters: nn.Parameter) -> Iterator[None]:
-        """Within: in training mode. After: frozen, without adapters, and `parameters` of the model as they were.
+    def autocast(self) -> torch.autocast:
+        """Matrix products in the encoder's precision; weights, sums and what is trained stay in fp32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-        Frozen dropout stays on in training, as in the peer.
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Within: model and adapters in training mode. Frozen dropout stays on in training, as in the peer."""
+        with self._in_mode(True):
+            yield
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within: model and adapters in evaluation mode: nothing drops out, no fusion cools."""
+        with self._in_mode(False):
+            yield
+
+    @contextmanager
+    def _in_mode(self, training: bool) -> Iterator[None]:
+        before = self.model.training
+        self._train(training)
+        try:
+            yield
+        finally:
+            self._train(before)
+
+    def _train(self, mode: bool) -> None:
+        """The one place where a mode is set, so that model and adapters are in the same one."""
+        self.model.train(mode)
+        self.adapters.train(mode)
+
+    @contextmanager
+    def lent(self, *parameters: nn.Parameter) -> Iterator[None]:
+        """Within, the encoder is one user's, in evaluation mode until said otherwise. After, whatever happened: frozen,
+        without adapters, in evaluation mode, and `parameters` of the model as they were.
         """
         before = [p.detach().clone() for p in parameters]
         try:
-            self.model.train()
+            self._train(False)
             yield
         finally:
             for parameter, value in zip(parameters, before, strict=True):
@@ -180,7 +235,7 @@ class Encoder:
         self.adapters.adapters.clear()
         self.adapters.fusions.clear()
         self.adapters.skip_layers = frozenset()
-        self.model.eval()
+        self._train(False)
 
     def masked_lm_logits(self, states_MD: Tensor) -> Tensor:
         """Logits over the vocabulary at the given positions only, (M, D) to (M, V)."""
@@ -188,13 +243,17 @@ class Encoder:
 
     def masked_lm_loss(self, states_MD: Tensor, targets_M: Tensor, decoder: Decoder | None = None) -> Tensor:
         """Summed cross-entropy at the given positions, over the vocabulary or `decoder`'s rows of it."""
-        with autocast(self.device):
+        with self.autocast():
             states_MD = self.lm_head.states(states_MD, self.adapters.unembed)
             return summed_cross_entropy(states_MD, decoder or self.lm_head.decoder, targets_M)
 
 
-def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:
-    """The untouched transformers model in fp32, frozen, with hooks. Raises InputError in one line."""
+def load_encoder(ref: EncoderRef, device: torch.device, precision: Precision = "auto") -> Encoder:
+    """The untouched transformers model in fp32, frozen, with hooks. `precision`: of its matrix products.
+
+    Raises InputError in one line.
+    """
+    chosen = choose_precision(precision, device)
     if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     try:
@@ -219,7 +278,7 @@ def load_encoder(ref: EncoderRef, device: torch.device) -> Encoder:
             f"model '{ref.name}': its weights lack {len(missing)} tensors of the encoder, e.g. {missing[0]}"
         )
     head_is_there = not any("dense" in k or "transform" in k for k in info["missing_keys"])
-    return Encoder(model, ref, device, head_is_there)
+    return Encoder(model, ref, device, chosen, head_is_there)
 
 
 def _quietly(load: Any) -> Any:

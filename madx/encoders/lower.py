@@ -49,6 +49,21 @@ class Layers:
             handle.remove()
 
     @contextmanager
+    def outputs(self) -> Iterator[list[Tensor]]:
+        """Within, the list fills with what every layer but the last gives, (B, T, D) each."""
+        found: list[Tensor] = []
+
+        def keep(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            found.append(output[0] if isinstance(output, tuple) else output)
+
+        handles = [layer.register_forward_hook(keep) for layer in self.all[:-1]]
+        try:
+            yield found
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @contextmanager
     def only_above(self, lower: Lower | None) -> Iterator[None]:
         """Within, a forward pass begins at layer `lower.layers`, with its states; None: at the first layer."""
         if lower is None:

@@ -32,5 +32,5 @@ class Full(Frozen):
         save_tensors(folder / WEIGHTS, dict(encoder.base.named_parameters()))
 
     def load(self, folder: Path, encoder: Encoder, task: str) -> None:
-        """Overwrites the encoder: wrap in `encoder.training(...)`, which puts it back."""
+        """Overwrites the encoder: wrap in `encoder.lent(...)`, which puts it back."""
         encoder.base.load_state_dict(load_file(folder / WEIGHTS), strict=False)

@@ -33,8 +33,7 @@ def label(
         raise InputError(f"no language adapter for '{over}' yet; add it to the recipe's targets and `madx run`")
     kind = stage.train[0].kind
     encoder = session.encoder(stage.encoder)
-    with encoder.training(*stage.method.changes(encoder)):
-        encoder.model.eval()
+    with encoder.lent(*stage.method.changes(encoder)):
         head = stage.attach(encoder, session)
         stage.retarget(encoder, attach_language(adapter, encoder, session) if adapter else None)
         tokens = Tokens(encoder.tokenizer, min(stage.max_length, encoder.max_length))

@@ -78,13 +78,11 @@ class SentencePairs:
 
 def alignment_loss(encoder: Encoder, source_adapter: str, target_adapter: str, batch: PairBatch) -> Tensor:
     """Distance in every layer, in units of the source states' variance, and contrast in the last; times `scale`."""
-    encoder.model.eval()
     encoder.adapters.activate(source_adapter)
-    with torch.no_grad():
-        wanted_VND = [h[batch.source_N] for h in _layers(encoder, batch.source_BT, batch.pad_id)]
-    encoder.model.train()
+    with torch.no_grad(), encoder.evaluating():
+        wanted_VND = encoder.states_by_layer(batch.source_BT, batch.source_BT != batch.pad_id, batch.source_N)
     encoder.adapters.activate(target_adapter)
-    states_VND = [h[batch.target_N] for h in _layers(encoder, batch.target_BT, batch.pad_id)]
+    states_VND = encoder.states_by_layer(batch.target_BT, batch.target_BT != batch.pad_id, batch.target_N)
     distances = [
         ((state_ND - wanted_ND) ** 2).mean() / wanted_ND.var().clamp_min(1e-6)
         for state_ND, wanted_ND in zip(states_VND, wanted_VND, strict=True)
@@ -96,12 +94,6 @@ def alignment_loss(encoder: Encoder, source_adapter: str, target_adapter: str, b
     here_N = torch.arange(len(token_N), device=token_N.device)
     contrast = F.cross_entropy(similarity_NN.masked_fill(same_NN, -1e4), here_N)
     return batch.scale * (torch.stack(distances).mean() + contrast)
-
-
-def _layers(encoder: Encoder, ids_BT: Tensor, pad_id: int) -> list[Tensor]:
-    """Every layer's output, (B, T, D) each."""
-    out = encoder.base(input_ids=ids_BT, attention_mask=ids_BT != pad_id, output_hidden_states=True)
-    return [*out.hidden_states[1:-1], out.last_hidden_state]
 
 
 def _encode(words: Sequence[str], tokens: Tokens) -> tuple[tuple[int, ...], list[int]]:

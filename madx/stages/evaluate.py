@@ -40,8 +40,7 @@ class Evaluation(Frozen):
     def run(self, folder: Path, session: Session) -> dict[str, Any]:
         encoder = session.encoder(self.task.encoder)
         began = time.perf_counter()
-        with encoder.training(*self.task.method.changes(encoder)):
-            encoder.model.eval()
+        with encoder.lent(*self.task.method.changes(encoder)):
             head = self.task.attach(encoder, session)
             self.task.retarget(encoder, attach_language(self.language, encoder, session) if self.language else None)
             tokens = Tokens(encoder.tokenizer, min(self.task.max_length, encoder.max_length))

@@ -61,7 +61,8 @@ class LanguageStage(Frozen):
         encoder = session.encoder(self.encoder)
         if not encoder.lm_head_is_trained:
             raise InputError(f"model '{self.encoder.name}' has no trained masked-LM head; stage one needs one")
-        with encoder.training(*encoder.lm_head.trainable(), *([] if self.adapter else Full().changes(encoder))):
+        changed = [*encoder.lm_head.trainable(), *([] if self.adapter else Full().changes(encoder))]
+        with encoder.lent(*changed), encoder.training():
             toward = attach_language(self.alignment.toward, encoder, session) if self.alignment else ""
             pairs = SentencePairs(encoder, self.alignment.parallel.pairs()) if self.alignment else None
             parameters = self._attach(encoder)
@@ -269,14 +270,12 @@ def masked_lm_loss(encoder: Encoder, masked: Masked, vocabulary: CorpusVocabular
 @torch.no_grad()
 def held_out_loss(encoder: Encoder, held_out: Blocks) -> dict[str, float]:
     """Mean masked-LM loss (nats) and perplexity on text that is never trained on, with fixed masks."""
-    was_training = encoder.model.training
-    encoder.model.eval()
     total, count = 0.0, 0
     size = max(1, encoder.many_tokens // held_out.length)
-    for number, rows in enumerate(held_out.in_order(size)):
-        masked = masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
-        total += masked_lm_loss(encoder, masked).item()
-        count += len(masked.targets_M)
-    encoder.model.train(was_training)
+    with encoder.evaluating():
+        for number, rows in enumerate(held_out.in_order(size)):
+            masked = masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
+            total += masked_lm_loss(encoder, masked).item()
+            count += len(masked.targets_M)
     mean = total / count
     return {"held_out_loss": mean, "perplexity": math.exp(min(mean, 50.0))}

@@ -60,7 +60,7 @@ class TaskStage(Frozen):
 
     def run(self, folder: Path, session: Session) -> dict[str, Any]:
         encoder = session.encoder(self.encoder)
-        with encoder.training(*self.method.changes(encoder)):
+        with encoder.lent(*self.method.changes(encoder)), encoder.training():
             names = self.attach_below(encoder, session)
             parameters = self.method.prepare(encoder, self.subject, self.seed)
             head = self._new_head(encoder)
@@ -96,13 +96,12 @@ class TaskStage(Frozen):
                 return kind.summed_loss(head, states, part)  # type: ignore[no-any-return]
 
             def evaluate() -> dict[str, float]:
-                encoder.model.eval()
                 values = []
-                for data, dev_examples in dev:
-                    self.retarget(encoder, data.language if data.language in names else None)
-                    predicted = decode_all(encoder, head, data, dev_examples, tokens)
-                    values.append(score_examples(data, dev_examples, predicted)[0])
-                encoder.model.train()
+                with encoder.evaluating():
+                    for data, dev_examples in dev:
+                        self.retarget(encoder, data.language if data.language in names else None)
+                        predicted = decode_all(encoder, head, data, dev_examples, tokens)
+                        values.append(score_examples(data, dev_examples, predicted)[0])
                 return {"dev": sum(values) / len(values)}
 
             steps = self.epochs * len(batches)

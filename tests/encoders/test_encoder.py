@@ -8,6 +8,8 @@ import torch
 from conftest import FAMILIES, make_encoder
 from transformers import AutoModelForMaskedLM
 
+from madx.adapters.fusion import FusionSpec
+from madx.adapters.setup import Fuse
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder, load_encoder
@@ -82,13 +84,64 @@ def test_skipped_layers_are_bypassed(tiny: Encoder) -> None:
     assert torch.equal(skipped, tiny.hidden(IDS, MASK))
 
 
-def test_training_puts_the_encoder_back(tiny: Encoder) -> None:
+def test_a_lent_encoder_is_put_back_whatever_happened(tiny: Encoder) -> None:
     before = {k: v.clone() for k, v in tiny.model.state_dict().items()}
-    with tiny.training(*tiny.base.parameters()):
-        for parameter in tiny.base.parameters():
-            parameter.data.add_(1.0)
+
+    def go_wrong() -> None:
+        with tiny.lent(*tiny.base.parameters()):
+            assert not tiny.model.training
+            tiny.adapters.add("swe", LANGUAGE)
+            tiny.adapters.activate("swe")
+            tiny.adapters.skip_layers = frozenset({0})
+            tiny.model.train()
+            for parameter in tiny.base.parameters():
+                parameter.requires_grad_(True)
+                parameter.data.add_(1.0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        go_wrong()
     assert all(torch.equal(v, before[k]) for k, v in tiny.model.state_dict().items())
-    assert not tiny.model.training
+    assert not any(p.requires_grad for p in tiny.model.parameters())
+    assert not any(m.training for m in (*tiny.model.modules(), *tiny.adapters.modules()))
+    assert tiny.adapters.active is None
+    assert not tiny.adapters.skip_layers
+    assert not list(tiny.adapters.parameters())
+
+
+def test_evaluation_drops_nothing_out_and_cools_no_fusion(tiny: Encoder) -> None:
+    """Also what joins the bank in the middle of training, and training goes on afterwards."""
+
+    def differs() -> bool:
+        return not torch.equal(tiny.hidden(IDS, MASK), tiny.hidden(IDS, MASK))
+
+    with tiny.training():
+        add(tiny, "a", BottleneckSpec(dropout=0.5))
+        add(tiny, "b", BottleneckSpec())
+        tiny.adapters.add_fusion("a,b", FusionSpec(temperature=True, dropout_prob=0.5), "a", "b")
+        for setup in ("a", Fuse("a", "b")):
+            tiny.adapters.activate(setup)
+            assert differs()
+            with tiny.evaluating():
+                assert not differs()
+            assert differs()
+    assert not differs()
+
+
+@torch.no_grad()
+def test_every_layers_states_are_those_of_the_model(encoder: Encoder) -> None:
+    add(encoder, "swe", LANGUAGE)
+    encoder.adapters.activate("swe")
+    read = (torch.tensor([0, 0, 1]), torch.tensor([1, 4, 2]))
+    out = encoder.base(input_ids=IDS, attention_mask=MASK, output_hidden_states=True)
+    wanted = [*out.hidden_states[1:-1], out.last_hidden_state]
+    for can_pack in {False, encoder.can_pack}:
+        encoder.can_pack = can_pack
+        found = encoder.states_by_layer(IDS, MASK, read)
+        assert len(found) == encoder.num_layers
+        for ours, theirs in zip(found, wanted, strict=True):
+            assert torch.allclose(ours, theirs[read], atol=1e-5)
+        assert torch.equal(found[-1], encoder.hidden(IDS, MASK, read=read))
 
 
 def test_a_directory_without_weights_is_refused(tmp_path: Path, encoder_folder: Callable[[str], Path]) -> None:
@@ -156,7 +209,7 @@ def test_the_last_layer_at_read_positions_alone_is_exact(
 
 
 def test_bf16_products_leave_states_losses_and_gradients_in_fp32(
-    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+    encoder: Encoder,
 ) -> None:
     """A GPU's way of computing, on this processor."""
     encoder.can_pack = False
@@ -165,10 +218,8 @@ def test_bf16_products_leave_states_losses_and_gradients_in_fp32(
     trained = list(encoder.adapters.parameters())
     read = (torch.tensor([0, 0, 1]), torch.tensor([1, 4, 2]))
     results = []
-    for enabled in (False, True):
-        monkeypatch.setattr(
-            "madx.encoders.encoder.autocast", lambda _, on=enabled: torch.autocast("cpu", torch.bfloat16, enabled=on)
-        )
+    for precision in ("fp32", "bf16"):
+        encoder.precision = precision
         states = encoder.hidden(IDS, MASK, read=read)
         loss = encoder.masked_lm_loss(states, torch.tensor([50, 80, 100]))
         gradients = torch.autograd.grad(loss, trained, allow_unused=True)

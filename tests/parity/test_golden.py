@@ -160,7 +160,6 @@ def test_training(path: Path) -> None:
     meta.setdefault("skip_layers", None)
     encoder, heads = load_case(meta)
     double = meta["hyper"]["dtype"].endswith("64")
-    encoder.model.train()
     named: dict[str, torch.nn.Parameter] = {}
     trained = setup_from_dict(meta["train"], "meta")
     if meta.get("fusion"):
@@ -194,7 +193,8 @@ def test_training(path: Path) -> None:
     )
     losses = []
     for step in range(hyper["steps"]):
-        loss = compute(meta, case, encoder, heads)["loss"]
+        with encoder.training():
+            loss = compute(meta, case, encoder, heads)["loss"]
         optimizer.zero_grad()
         loss.backward()
         if step == 0:
