@@ -10,6 +10,12 @@ from madx.adapters.setup import Composition, Setup, Stack, leaves
 from madx.adapters.spec import BottleneckSpec, Place
 
 
+def site_of(key: str) -> tuple[Place, int]:
+    """Place and layer of a site's key, `<place>_<layer>`."""
+    place, layer = key.rsplit("_", 1)
+    return ("attention" if place == "attention" else "ffn"), int(layer)
+
+
 class Adapter(nn.Module):
     """All modules of one adapter: bottlenecks by place and layer, and the invertible part."""
 
@@ -65,10 +71,7 @@ class AdapterBank(nn.Module):
     def add_fusion(self, name: str, spec: FusionSpec, *adapters: str) -> Fusion:
         """A fusion of these adapters, with fresh weights, at the sites where any of them is."""
         sites = dict.fromkeys(key for adapter in adapters for key in self.get(adapter).bottlenecks)
-        places: list[tuple[Place, int]] = [
-            ("attention" if key.startswith("attention") else "ffn", int(key.rsplit("_", 1)[1])) for key in sites
-        ]
-        fusion = Fusion(spec, self.width, places)
+        fusion = Fusion(spec, self.width, [site_of(key) for key in sites])
         self.fusions[name] = fusion.train(self.training)
         return fusion
 
