@@ -7,6 +7,7 @@ from madx.encoders.distilbert import DISTILBERT
 from madx.encoders.eurobert import EUROBERT
 from madx.encoders.family import Family
 from madx.encoders.modernbert import MODERNBERT
+from madx.encoders.rembert import REMBERT
 from madx.encoders.roberta import ROBERTA
 
 FAMILIES: tuple[Family, ...] = (
@@ -16,6 +17,7 @@ FAMILIES: tuple[Family, ...] = (
     DEBERTA,
     MODERNBERT,
     EUROBERT,
+    REMBERT,
 )  # fmt: skip
 
 
