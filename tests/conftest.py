@@ -38,6 +38,7 @@ FAMILIES = {
     },  # fmt: skip
     "deberta-v2": {**COMMON, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 16},
     "modernbert": {**COMMON, "cls_token_id": 1, "sep_token_id": 2, "max_position_embeddings": 128},
+    "rembert": {**COMMON, "input_embedding_size": 10, "output_embedding_size": 24},
     "eurobert": {**COMMON, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128},
 }
 ENGLISH = [

@@ -3,11 +3,17 @@
 from torch import Tensor, nn
 
 from madx.adapters.bottleneck import Bottleneck
-from madx.adapters.compose import SiteModules
+from madx.adapters.compose import Norm, Passing, SiteModules, composed_output
 from madx.adapters.fusion import Fusion, FusionLayer, FusionSpec
 from madx.adapters.invertible import Glow, Nice, build_invertible
-from madx.adapters.setup import Composition, Norm, Setup, Stack, leaves
+from madx.adapters.setup import Composition, Setup, Stack, leaves
 from madx.adapters.spec import BottleneckSpec, Place
+
+
+def site_of(key: str) -> tuple[Place, int]:
+    """Place and layer of a site's key, `<place>_<layer>`."""
+    place, layer = key.rsplit("_", 1)
+    return ("attention" if place == "attention" else "ffn"), int(layer)
 
 
 class Adapter(nn.Module):
@@ -65,10 +71,7 @@ class AdapterBank(nn.Module):
     def add_fusion(self, name: str, spec: FusionSpec, *adapters: str) -> Fusion:
         """A fusion of these adapters, with fresh weights, at the sites where any of them is."""
         sites = dict.fromkeys(key for adapter in adapters for key in self.get(adapter).bottlenecks)
-        places: list[tuple[Place, int]] = [
-            ("attention" if key.startswith("attention") else "ffn", int(key.rsplit("_", 1)[1])) for key in sites
-        ]
-        fusion = Fusion(spec, self.width, places)
+        fusion = Fusion(spec, self.width, [site_of(key) for key in sites])
         self.fusions[name] = fusion.train(self.training)
         return fusion
 
@@ -95,20 +98,21 @@ class AdapterBank(nn.Module):
             return True
         return self.is_plain and not any(self.get(name).spec.use_gating for name in leaves(self.active))
 
-    def at(self, layer: int, place: Place) -> list[Bottleneck]:
-        """The active bottlenecks of a site, in order; an adapter without one here is passed over."""
+    def acts(self, layer: int, place: Place) -> bool:
+        """Whether any active adapter has a module at this site; where none has, the layer is left alone."""
         if self.active is None or layer in self.skip_layers:
-            return []
-        found = [self.get(name).at(layer, place) for name in leaves(self.active)]
-        return [bottleneck for bottleneck in found if bottleneck is not None]
+            return False
+        return any(self.get(name).at(layer, place) is not None for name in leaves(self.active))
 
-    def modules_at(self, layer: int, place: Place, norm: Norm | None) -> SiteModules:
-        """What a composition needs of a site."""
+    def output(self, layer: int, place: Place, through: Passing, before: Norm | None, after: Norm | None) -> Tensor:
+        """What a site's sub-layer gives with the active adapters in it; norms as in `SiteModules`."""
+        assert self.active is not None
 
         def fusion(name: str) -> FusionLayer | None:
             return self.fusions[name].at(layer, place) if name in self.fusions else None  # type: ignore[operator, no-any-return]
 
-        return SiteModules(lambda name: self.get(name).at(layer, place), fusion, norm)
+        modules = SiteModules(lambda name: self.get(name).at(layer, place), fusion, before, after)
+        return composed_output(self.active, modules, through)
 
     @property
     def invertible(self) -> Nice | Glow | None:

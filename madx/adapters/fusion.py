@@ -48,10 +48,10 @@ class FusionLayer(nn.Module):
             # off the diagonal not zero, so that every weight has a gradient
             self.value.weight.data = torch.eye(width) + (1 - torch.eye(width)) * 1e-6
 
-    def forward(self, query_BTD: Tensor, updates: Sequence[Tensor], residual_BTD: Tensor) -> Tensor:
-        """(B, T, D), N times (B, T, D) and (B, T, D) to (B, T, D)."""
+    def forward(self, query_BTD: Tensor, updates: Sequence[Tensor], residual_BTD: Tensor | None) -> Tensor:
+        """(B, T, D), N times (B, T, D) and (B, T, D) to (B, T, D); no residual beside parallel adapters."""
         u_BTND = torch.stack(list(updates), dim=2)
-        if self.spec.residual_before:
+        if self.spec.residual_before and residual_BTD is not None:
             u_BTND = u_BTND + residual_BTD[:, :, None]
         q_BTD = query_BTD if self.query is None else self.query(query_BTD)
         k_BTND = u_BTND if self.key is None else self.key(u_BTND)
@@ -65,7 +65,7 @@ class FusionLayer(nn.Module):
         o_BTD = (p_BTN[:, :, None] @ v_BTND).squeeze(2)
         if self.value is not None and not early:
             o_BTD = self.value(o_BTD)
-        return o_BTD if self.spec.residual_before else o_BTD + residual_BTD
+        return o_BTD if self.spec.residual_before or residual_BTD is None else o_BTD + residual_BTD
 
 
 class Fusion(nn.Module):

@@ -1,20 +1,16 @@
-"""BERT, mBERT, RoBERTa and XLM-R: post-norm layers with `attention.output` and `output`."""
+"""BERT and mBERT: post-norm layers with `attention.output` and `output`."""
 
 from typing import Any
 
 from torch import nn
 
 from madx.adapters.spec import Place
+from madx.encoders.family import Family, StaticHead, flat_heads
 from madx.encoders.lm_head import LmHead
 from madx.encoders.sites import LastLayer, PostNorm, Site
 
-MODEL_TYPES = {
-    "bert": "BertAdapterModel",
-    "roberta": "RobertaAdapterModel",
-    "xlm-roberta": "XLMRobertaAdapterModel",
-}
 LAYERS = "encoder.layer"
-SITE_NAMES = {"attention": "encoder.layer.{}.attention.output", "ffn": "encoder.layer.{}.output"}
+SITE_NAMES: dict[Place, str] = {"attention": "encoder.layer.{}.attention.output", "ffn": "encoder.layer.{}.output"}
 
 
 def sites(base: Any) -> list[Site]:
@@ -36,8 +32,25 @@ def last_layer(base: Any) -> LastLayer:
 
 
 def lm_head(model: Any) -> LmHead:
-    if hasattr(model, "cls"):
-        predictions = model.cls.predictions
-        return LmHead([predictions.transform], predictions.decoder.weight, predictions.decoder.bias)
-    head = model.lm_head
-    return LmHead([head.dense, nn.functional.gelu, head.layer_norm], head.decoder.weight, head.decoder.bias)
+    predictions = model.cls.predictions
+    transform = predictions.transform
+    layers = [transform.dense, transform.transform_act_fn, transform.LayerNorm]
+    return LmHead(layers, predictions.decoder.weight, predictions.decoder.bias)
+
+
+BERT = Family(
+    model_types={"bert": "BertAdapterModel"},
+    layers=LAYERS,
+    site_names=SITE_NAMES,
+    sites=sites,
+    embeddings=embeddings,
+    last_layer=last_layer,
+    lm_head=lm_head,
+    lm_head_format="flexible",
+    static_heads={
+        **flat_heads("Bert"),
+        "BertForSequenceClassification": StaticHead("classification", {"classifier": 1}, use_pooler=True),
+        "BertForMultipleChoice": StaticHead("multiple_choice", {"classifier": 1}, use_pooler=True),
+    },
+    has_types=True,
+)

@@ -5,12 +5,11 @@ from typing import Any
 from torch import nn
 
 from madx.adapters.spec import Place
+from madx.encoders.family import Family, StaticHead, flat_heads
 from madx.encoders.lm_head import LmHead
 from madx.encoders.sites import LastLayer, PostNorm, Site
 
-MODEL_TYPES = {"distilbert": "DistilBertAdapterModel"}
-LAYERS = "transformer.layer"
-SITE_NAMES = {"attention": "transformer.layer.{}.attention_adapters", "ffn": "transformer.layer.{}.output_adapters"}
+HEAD = {"pre_classifier": 1, "classifier": 4}
 
 
 def sites(base: Any) -> list[Site]:
@@ -37,3 +36,20 @@ def last_layer(base: Any) -> LastLayer:
 def lm_head(model: Any) -> LmHead:
     transform = [model.vocab_transform, model.activation, model.vocab_layer_norm]
     return LmHead(transform, model.vocab_projector.weight, model.vocab_projector.bias)
+
+
+DISTILBERT = Family(
+    model_types={"distilbert": "DistilBertAdapterModel"},
+    layers="transformer.layer",
+    site_names={"attention": "transformer.layer.{}.attention_adapters", "ffn": "transformer.layer.{}.output_adapters"},
+    sites=sites,
+    embeddings=embeddings,
+    last_layer=last_layer,
+    lm_head=lm_head,
+    lm_head_format="flexible",
+    static_heads={
+        **flat_heads("DistilBert"),
+        "DistilBertForSequenceClassification": StaticHead("classification", HEAD, 2, "relu"),
+        "DistilBertForMultipleChoice": StaticHead("multiple_choice", HEAD, 2, "relu"),
+    },
+)

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,26 +18,16 @@ from madx.adapters.bank import AdapterBank
 from madx.adapters.setup import Parallel
 from madx.config import InputError, first_line
 from madx.device import Precision, choose_precision
-from madx.encoders import bert, deberta, distilbert, eurobert, modernbert
+from madx.encoders.families import family_of
 from madx.encoders.lm_head import Decoder, summed_cross_entropy
 from madx.encoders.lower import Layers, Lower
-from madx.encoders.packed import ATTENTION, Packed, positions
+from madx.encoders.packed import ATTENTION, Packed
 from madx.encoders.reference import EncoderRef
 from madx.encoders.rounded import NAME, load_rounded
 from madx.encoders.sites import Positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-FAMILIES: tuple[ModuleType, ...] = (bert, distilbert, deberta, modernbert, eurobert)
-
-
-def family_of(model_type: str, name: str) -> ModuleType:
-    for family in FAMILIES:
-        if model_type in family.MODEL_TYPES:
-            return family
-    known = ", ".join(t for family in FAMILIES for t in family.MODEL_TYPES)
-    raise InputError(f"model '{name}': its architecture '{model_type}' is not supported; supported: {known}")
 
 
 class Encoder:
@@ -63,12 +52,9 @@ class Encoder:
         self.num_layers: int = config.num_hidden_layers
         self.vocabulary: int = config.vocab_size
         # positions that a tokenised text may fill, special tokens included
-        offset = config.pad_token_id + 1 if self.model_type in ("roberta", "xlm-roberta") else 0
-        self.max_length: int = config.max_position_embeddings - offset
-        self.adapters = AdapterBank(self.width, self.num_layers, getattr(config, "embedding_size", self.width)).to(
-            device
-        )
-        self.has_types: bool = self.model_type == "bert"  # segment ids mean something to it
+        self.max_length: int = config.max_position_embeddings - self.family.first_position(config)
+        self.adapters = AdapterBank(self.width, self.num_layers, self.family.embedding_width(config))
+        self.has_types = self.family.has_types
         self.pad_id: int = config.pad_token_id or 0
         self.can_pack = self.device.type == "cpu" and config._attn_implementation == "sdpa"
         if self.device.type == "cuda":
@@ -77,11 +63,13 @@ class Encoder:
             config._attn_implementation = ATTENTION
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
+        self.family.prepare(self.base)
         self.sites = self.family.sites(self.base)
         for site in self.sites:
             site.attach(self.adapters)
-        self.family.embeddings(self.base).register_forward_hook(lambda _, args, out: self.adapters.embed(out))
-        self.layers = Layers(self.base, self.family.LAYERS)
+        self.embeddings = self.family.embeddings(self.base)
+        self.embeddings.register_forward_hook(lambda _, args, out: self.adapters.embed(out))
+        self.layers = Layers(self.base, self.family.layers)
         self.last_layer = self.family.last_layer(self.base)
         self.last_layer.attach()
         self.lm_head = self.family.lm_head(model)
@@ -158,8 +146,8 @@ class Encoder:
         if read is not None and mask_BT is not None and self.packs:
             packed = Packed.of(mask_BT)
             inputs = {name: packed.row(value) for name, value in inputs.items() if name != "attention_mask"}
-            inputs["attention_mask"] = getattr(self.family, "NO_MASK", None)
-            inputs["position_ids"] = packed.row(positions(self.family.embeddings(self.base), ids_BT))
+            inputs["attention_mask"] = self.family.packed_mask
+            inputs["position_ids"] = packed.row(self.family.positions(self.embeddings, ids_BT))
             inputs["groups"] = packed.groups
             read = packed.places(read)
             lower = None if lower is None else Lower(lower.layers, packed.row(lower.states_BTD))
@@ -258,7 +246,7 @@ def load_encoder(ref: EncoderRef, device: torch.device, precision: Precision = "
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     try:
         config = AutoConfig.from_pretrained(ref.path, revision=ref.revision)
-        family_of(config.model_type, ref.name)
+        family = family_of(config.model_type, ref.name)
         options = {"revision": ref.revision, "dtype": torch.float32, "output_loading_info": True}
         rounded = Path(ref.path) / NAME
         if rounded.exists():
@@ -266,8 +254,7 @@ def load_encoder(ref: EncoderRef, device: torch.device, precision: Precision = "
             info = {"missing_keys": model.load_state_dict(load_rounded(rounded), strict=False).missing_keys}
         else:
             model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
-            if config.model_type == "deberta-v2" and any("lm_predictions" in k for k in info["unexpected_keys"]):
-                config.legacy = False
+            if family.corrected(config, info["unexpected_keys"]):
                 model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise InputError(f"model '{ref.name}': cannot be loaded: {first_line(error)}") from None

@@ -4,17 +4,13 @@ from typing import Any
 
 from torch import nn
 
+from madx.encoders.family import Family
 from madx.encoders.lm_head import LmHead
 from madx.encoders.rotary import replace_rotation
 from madx.encoders.sites import LastLayer, PreNorm, Site
 
-MODEL_TYPES = {"eurobert": None}  # the peer doesn't know it
-LAYERS = "layers"
-SITE_NAMES = {"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"}
-
 
 def sites(base: Any) -> list[Site]:
-    replace_rotation(base)
     found: list[Site] = []
     for i, layer in enumerate(base.layers):
         attention, norm = layer.self_attn, layer.post_attention_layernorm
@@ -34,3 +30,20 @@ def last_layer(base: Any) -> LastLayer:
 
 def lm_head(model: Any) -> LmHead:
     return LmHead([], model.lm_head.weight, None)
+
+
+def prepare(base: Any) -> None:
+    replace_rotation(layer.self_attn for layer in base.layers)
+
+
+EUROBERT = Family(
+    model_types={"eurobert": None},
+    layers="layers",
+    site_names={"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"},
+    sites=sites,
+    embeddings=embeddings,
+    last_layer=last_layer,
+    lm_head=lm_head,
+    lm_head_format=None,
+    prepare=prepare,
+)

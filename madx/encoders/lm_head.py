@@ -22,12 +22,19 @@ class Decoder(NamedTuple):
 
 
 class LmHead:
-    """transform (dense, activation, norm), then the decoder tied to the input embeddings, with a bias of its own."""
+    """transform (dense, activation, norm), then the decoder tied to the input embeddings, with a bias of its own.
+
+    `tied` False: the decoder is of a space of its own, and the inverse of an invertible adapter leads nowhere near it.
+    """
 
     def __init__(
-        self, transform: Sequence[Callable[[Tensor], Tensor]], weight: nn.Parameter, bias: nn.Parameter | None
+        self,
+        transform: Sequence[Callable[[Tensor], Tensor]],
+        weight: nn.Parameter,
+        bias: nn.Parameter | None,
+        tied: bool = True,
     ) -> None:
-        self.transform, self.weight, self.bias = transform, weight, bias
+        self.transform, self.weight, self.bias, self.tied = transform, weight, bias, tied
 
     @property
     def decoder(self) -> Decoder:
@@ -37,7 +44,7 @@ class LmHead:
         """What the decoder reads. `unembed` is the inverse of the active invertible adapter."""
         for part in self.transform:
             states_MD = part(states_MD)
-        return unembed(states_MD)
+        return unembed(states_MD) if self.tied else states_MD
 
     def rows(self, ids_R: Tensor) -> Decoder:
         """The decoder of these tokens alone, as it is now."""

@@ -4,19 +4,13 @@ from typing import Any
 
 from torch import nn
 
+from madx.encoders.family import Family, StaticHead
 from madx.encoders.lm_head import LmHead
 from madx.encoders.rotary import replace_rotation
 from madx.encoders.sites import LastLayer, PreNorm, Site
 
-MODEL_TYPES = {"modernbert": "ModernBertForMaskedLM"}
-LAYERS = "layers"
-SITE_NAMES = {"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"}
-# for packed sequences, which attend to themselves anyway; it would make one of all positions by all positions
-NO_MASK = {"full_attention": None, "sliding_attention": None}
-
 
 def sites(base: Any) -> list[Site]:
-    replace_rotation(base)
     found: list[Site] = []
     for i, layer in enumerate(base.layers):
         found.append(PreNorm(i, "attention", inside=layer.attn, added=layer.attn.Wo, norm=layer.mlp_norm))
@@ -34,4 +28,29 @@ def last_layer(base: Any) -> LastLayer:
 
 
 def lm_head(model: Any) -> LmHead:
-    return LmHead([model.head], model.decoder.weight, model.decoder.bias)
+    head = model.head
+    return LmHead([head.dense, head.act, head.norm], model.decoder.weight, model.decoder.bias)
+
+
+def prepare(base: Any) -> None:
+    replace_rotation(layer.attn for layer in base.layers)
+
+
+MODERNBERT = Family(
+    model_types={"modernbert": "ModernBertForMaskedLM"},
+    layers="layers",
+    site_names={"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"},
+    sites=sites,
+    embeddings=embeddings,
+    last_layer=last_layer,
+    lm_head=lm_head,
+    lm_head_format="static",  # the peer has no class with flexible heads for it
+    static_heads={
+        "ModernBertForTokenClassification": StaticHead(
+            "tagging", {"head.dense": 1, "head.norm": 3, "classifier": 5}, 2, "gelu", norm=True
+        )
+    },
+    # a sequence of a packed row attends to itself anyway; a mask would be one of all positions by all positions
+    packed_mask={"full_attention": None, "sliding_attention": None},
+    prepare=prepare,
+)

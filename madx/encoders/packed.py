@@ -46,14 +46,6 @@ class Packed(NamedTuple):
         return torch.zeros_like(rows_M), self.first_B[rows_M] + columns_M
 
 
-def positions(embeddings: nn.Module, ids_BT: Tensor) -> Tensor:
-    """The position that an encoder gives to each token of a padded batch, (B, T)."""
-    count: Any = getattr(embeddings, "create_position_ids_from_input_ids", None)
-    if count is not None:  # RoBERTa and XLM-R begin behind their padding's id
-        return count(ids_BT, embeddings.padding_idx)  # type: ignore[no-any-return]
-    return torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
-
-
 def packed_attention(
     module: nn.Module,
     query: Tensor,

@@ -4,7 +4,8 @@ The same numbers. Written with `rotate_half`, autograd copies halves together an
 the backward of a rotation is the rotation the other way round.
 """
 
-import sys
+from collections.abc import Iterable
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -41,7 +42,11 @@ def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 
     return _Rotation.apply(q, k, cos, sin)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def replace_rotation(base: Any) -> None:
-    """In the module that `base`'s class is of, so for all encoders of its family in this process."""
-    modeling: Any = sys.modules[type(base).__module__]
-    modeling.apply_rotary_pos_emb = rotate
+def replace_rotation(attentions: Iterable[Any]) -> None:
+    """In these attention modules alone, each by a forward of its own that finds `rotate` under transformers' name."""
+    for attention in attentions:
+        theirs = type(attention).forward
+        names = {**theirs.__globals__, "apply_rotary_pos_emb": rotate}
+        forward = FunctionType(theirs.__code__, names, theirs.__name__, theirs.__defaults__, theirs.__closure__)
+        forward.__kwdefaults__ = theirs.__kwdefaults__
+        attention.forward = MethodType(forward, attention)

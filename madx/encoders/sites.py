@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from madx.adapters.bank import AdapterBank
-from madx.adapters.compose import composed_output
-from madx.adapters.setup import stack_output
+from madx.adapters.compose import Passing
 from madx.adapters.spec import Place
 
 Positions = tuple[Tensor, Tensor]  # rows and columns of a batch, M each
@@ -36,23 +35,20 @@ class PostNorm:
         caught: dict[str, Tensor] = {}
 
         def catch_residual(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if bank.at(self.layer, self.place):
+            if bank.acts(self.layer, self.place):
                 values = [*args, *kwargs.values()]
                 caught["r"] = values[self.position]
 
         def catch_added(_: nn.Module, args: Any, output: Any) -> None:
-            if bank.at(self.layer, self.place):
+            if bank.acts(self.layer, self.place):
                 caught["x0"] = _first(output)
 
         def replace(norm: nn.Module, args: Any, output: Tensor) -> Tensor | None:
-            bottlenecks = bank.at(self.layer, self.place)
-            if not bottlenecks:
+            if not bank.acts(self.layer, self.place):
                 return None
-            x0, r = caught.pop("x0"), caught.pop("r")
-            if bank.active is not None and not bank.is_plain:
-                modules = bank.modules_at(self.layer, self.place, norm.forward)
-                return composed_output(bank.active, modules, x0, r, norm.forward)
-            return stack_output(bottlenecks, x0, r, norm.forward, base=output)
+            through = Passing(caught.pop("x0"), caught.pop("r"), base=output)
+            # `forward`: the norm itself, without this hook
+            return bank.output(self.layer, self.place, through, before=norm.forward, after=norm.forward)
 
         self.residual.register_forward_pre_hook(catch_residual, with_kwargs=True)
         self.added.register_forward_hook(catch_added)
@@ -62,8 +58,8 @@ class PostNorm:
 class PreNorm:
     """`inside` is the sub-layer, whose input (normed) is r; `added`, its last module, gives x0.
 
-    At the attention site a seq adapter with original_ln_before uses `norm`, the layer's own next norm. (The peer uses
-    the last layer's in every layer, a late-binding closure.)
+    At the attention site an adapter with original_ln_before uses `norm`, the layer's own next norm. (The peer uses the
+    last layer's in every layer, a late-binding closure.)
     """
 
     def __init__(
@@ -76,32 +72,17 @@ class PreNorm:
         caught: dict[str, Tensor] = {}
 
         def catch_residual(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if bank.at(self.layer, self.place):
+            if bank.acts(self.layer, self.place):
                 caught["r"] = args[0] if args else kwargs["hidden_states"]
 
         def replace(_: nn.Module, args: Any, output: Tensor) -> Tensor | None:
-            bottlenecks = bank.at(self.layer, self.place)
-            if not bottlenecks:
+            if not bank.acts(self.layer, self.place):
                 return None
-            r = caught.pop("r")
-            if bank.active is not None and not bank.is_plain:
-                modules = bank.modules_at(self.layer, self.place, self.norm.forward if self.norm else None)
-                return composed_output(bank.active, modules, output, r, None)
-            if self.norm is None:
-                return stack_output(bottlenecks, output, r, None)
-            return self._attention_output(bottlenecks, output, r)
+            before = None if self.norm is None else self.norm.forward
+            return bank.output(self.layer, self.place, Passing(output, caught.pop("r")), before=before, after=None)
 
         self.inside.register_forward_pre_hook(catch_residual, with_kwargs=True)
         self.added.register_forward_hook(replace)
-
-    def _attention_output(self, bottlenecks: list[Any], x0: Tensor, r: Tensor) -> Tensor:
-        if any(b.spec.original_ln_before and not b.spec.parallel for b in bottlenecks):
-            assert self.norm is not None
-            h: Tensor = x0
-            for bottleneck in bottlenecks:
-                h = bottleneck(self.norm.forward(h + r), h)
-            return h
-        return stack_output(bottlenecks, x0, r, None)
 
 
 Site = PostNorm | PreNorm

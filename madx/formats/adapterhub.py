@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from madx.adapters.bank import Adapter
+from madx.adapters.bank import Adapter, site_of
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError, first_line
 from madx.encoders.encoder import Encoder
@@ -184,9 +184,9 @@ def peer_names(encoder: Encoder, adapter: Adapter, name: str) -> dict[str, str]:
             table[key] = f"{encoder.prefix}.invertible_adapters.{name}.{key.removeprefix('invertible.')}"
             continue
         _, site, rest = key.split(".", 2)
-        place, layer = site.rsplit("_", 1)
+        place, layer = site_of(site)
         ours = next(prefix for prefix in inside if rest.startswith(prefix))
-        site_name = encoder.family.SITE_NAMES[place].format(layer)
+        site_name = encoder.family.site_names[place].format(layer)
         table[key] = f"{encoder.prefix}.{site_name}.adapters.{name}.{inside[ours]}{rest.removeprefix(ours)}"
     return table
 
@@ -285,7 +285,7 @@ def save_weights(folder: Path, tensors: dict[str, Tensor], safetensors: str, pic
 def about_encoder(encoder: Encoder, name: str) -> dict[str, Any]:
     return {
         "name": name, "version": VERSION, "model_type": encoder.model_type, "hidden_size": encoder.width,
-        "model_class": encoder.family.MODEL_TYPES[encoder.model_type], "model_name": encoder.ref.name,
+        "model_class": encoder.family.model_types[encoder.model_type], "model_name": encoder.ref.name,
     }  # fmt: skip
 
 
@@ -296,7 +296,7 @@ def _may_be_ignored(key: str, encoder: Encoder, spec: BottleneckSpec, name: str)
     if f".adapters.{name}." not in key and f".invertible_adapters.{name}." not in key:
         return False
     for layer in spec.leave_out:
-        for site in encoder.family.SITE_NAMES.values():
+        for site in encoder.family.site_names.values():
             if key.startswith(f"{encoder.prefix}.{site.format(layer)}.adapters."):
                 return True
     return ".invertible_adapters." in key and spec.invertible is None

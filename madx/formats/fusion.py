@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from madx.adapters.bank import site_of
 from madx.adapters.fusion import Fusion, FusionSpec
 from madx.adapters.heads import Head
 from madx.adapters.setup import Average, BatchSplit, Composition, Fuse, Parallel, Setup, Split, Stack, leaves
@@ -40,8 +41,8 @@ def fusion_names(encoder: Encoder, fusion: Fusion, name: str) -> dict[str, str]:
     table = {}
     for key in fusion.state_dict():
         _, site, rest = key.split(".", 2)
-        place, layer = site.rsplit("_", 1)
-        where = encoder.family.SITE_NAMES[place].format(layer)
+        place, layer = site_of(site)
+        where = encoder.family.site_names[place].format(layer)
         table[key] = f"{encoder.prefix}.{where}.adapter_fusion_layer.{name}.{rest}"
     return table
 

@@ -5,6 +5,7 @@ A masked-LM head isn't a `Head`: it goes into the encoder's own, and is written 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +15,13 @@ from torch import Tensor, nn
 from madx.adapters.heads import Head, HeadSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
+from madx.encoders.families import FAMILIES
 from madx.formats.adapterhub import CONFIG, about_encoder, put, read_json_object, read_tensors, reason, save_weights
 from madx.store import write_json
 
 HEAD_CONFIG, HEAD_WEIGHTS, HEAD_PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
 
-# A static class's head as a flexible one: its configuration, and its layers' names to the flexible head's indices
-# (`adapters` 1.3.0, head_utils.py). Activations that the class doesn't have are null.
-_FIRST_TOKEN = {"layers": 2, "activation_function": "tanh"}
-_POOLED = {"layers": 1, "activation_function": None, "use_pooler": True}
-_FLAT: dict[str, Any] = {"layers": 1, "activation_function": None}
-_DISTIL, _DEBERTA = {"layers": 2, "activation_function": "relu"}, {"layers": 2, "activation_function": "gelu"}
-_DENSE_OUT, _PRE, _POOLER = (
-    {"classifier.dense": 1, "classifier.out_proj": 4}, {"pre_classifier": 1, "classifier": 4},
-    {"pooler.dense": 1, "classifier": 4},
-)  # fmt: skip
-STATIC: dict[str, tuple[str, dict[str, Any], dict[str, int]]] = {
-    **{
-        f"{family}For{kind}": (head_type, _FLAT, {layer: 1})
-        for family in ("Bert", "Roberta", "XLMRoberta", "DistilBert", "DebertaV2")
-        for kind, head_type, layer in (
-            ("TokenClassification", "tagging", "classifier"), ("QuestionAnswering", "question_answering", "qa_outputs"),
-        )
-    },
-    **{
-        f"{family}ForSequenceClassification": ("classification", _FIRST_TOKEN, _DENSE_OUT)
-        for family in ("Roberta", "XLMRoberta")
-    },
-    **{
-        f"{family}ForMultipleChoice": ("multiple_choice", _POOLED, {"classifier": 1})
-        for family in ("Bert", "Roberta", "XLMRoberta")
-    },
-    "BertForSequenceClassification": ("classification", _POOLED, {"classifier": 1}),
-    "DistilBertForSequenceClassification": ("classification", _DISTIL, _PRE),
-    "DistilBertForMultipleChoice": ("multiple_choice", _DISTIL, _PRE),
-    "DebertaV2ForSequenceClassification": ("classification", _DEBERTA, _POOLER),
-    "DebertaV2ForMultipleChoice": ("multiple_choice", _DEBERTA, _POOLER),
-    # the peer has no flexible head for it; written back as it came
-    "ModernBertForTokenClassification": (
-        "tagging", {"layers": 2, "activation_function": "gelu", "norm": True},
-        {"head.dense": 1, "head.norm": 3, "classifier": 5},
-    ),
-}  # fmt: skip
+STATIC = {name: head for family in FAMILIES for name, head in family.static_heads.items()}
 
 
 def load_any_head(folder: Path, encoder: Encoder) -> tuple[str, Head | None]:
@@ -88,8 +54,8 @@ def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
         known = STATIC.get(str(about.get("model_class")))
         if known is None:
             raise InputError(f"{path}: the head of '{about.get('model_class')}' can't be read; known: {_known()}")
-        head_type, shape, names = known
-        config = {**shape, "head_type": head_type, "label2id": about.get("label2id")}
+        names = known.names
+        config = {**asdict(known), "label2id": about.get("label2id")}
         config["num_labels"] = about.get("num_labels") or len(about.get("label2id") or ()) or 2
         name, prefix = _adapter_name(folder), ""
     labels = config.get("label2id")
@@ -120,13 +86,13 @@ def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
 
 
 def save_head(folder: Path, encoder: Encoder, head: Head, name: str, pickle: bool = False) -> None:
-    """A task head as `adapters` 1.3 reads it: flexible, or ModernBERT's own static one if it has its shape."""
+    """A task head as `adapters` 1.3 reads it: flexible, or as the static class's that alone has one with a norm."""
     folder.mkdir(parents=True, exist_ok=True)
     spec = head.spec
     label2id = {label: i for i, label in enumerate(spec.labels)} if spec.labels else None
     if spec.norm:
-        model_class = "ModernBertForTokenClassification"
-        inside = {str(index): layer for layer, index in STATIC[model_class][2].items()}
+        model_class, static = next((name, head) for name, head in STATIC.items() if head.norm)
+        inside = {str(index): layer for layer, index in static.names.items()}
         tensors = {f"{inside[k.split('.')[0]]}.{k.split('.')[1]}": v for k, v in head.state_dict().items()}
         about = {**about_encoder(encoder, name), "name": None, "config": None, "model_class": model_class,
                  "num_labels": spec.num_labels, "label2id": label2id}  # fmt: skip
@@ -183,11 +149,11 @@ def load_lm_head(folder: Path, encoder: Encoder) -> str:
 
 
 def save_lm_head(folder: Path, encoder: Encoder, name: str, pickle: bool = False) -> None:
-    """The encoder's masked-LM head as the peer's flexible one (ModernBERT: as its static class's)."""
+    """The encoder's masked-LM head as the peer's flexible one, or as its static class's where it has no other."""
     folder.mkdir(parents=True, exist_ok=True)
     own = _lm_parameters(encoder, folder)
     words: Tensor = encoder.model.get_input_embeddings().weight.detach()  # type: ignore[operator]
-    if encoder.model_type == "modernbert":
+    if encoder.family.lm_head_format == "static":
         tensors = dict(zip(_static_names(encoder, own), own, strict=True))
         tensors["decoder.weight"] = words  # type: ignore[assignment]
         about = {**about_encoder(encoder, name), "name": None, "config": None, "num_labels": 2, "label2id": None}
@@ -206,7 +172,7 @@ def save_lm_head(folder: Path, encoder: Encoder, name: str, pickle: bool = False
 
 def _lm_parameters(encoder: Encoder, where: Path) -> list[nn.Parameter]:
     """Dense and norm, then the decoder's bias."""
-    if encoder.lm_head.bias is None:
+    if encoder.family.lm_head_format is None or encoder.lm_head.bias is None:
         raise InputError(f"{where}: {encoder.model_type} has no masked-LM head that AdapterHub's format knows")
     return [*encoder.lm_head.trainable(), encoder.lm_head.bias]
 

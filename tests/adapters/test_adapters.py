@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from madx.adapters.bank import AdapterBank
 from madx.adapters.bottleneck import Bottleneck
+from madx.adapters.compose import Passing, SiteModules, composed_output
 from madx.adapters.invertible import Glow, Nice
-from madx.adapters.setup import stack_output
+from madx.adapters.setup import Stack
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 
 
@@ -41,7 +42,8 @@ def test_a_stack_is_the_formula_of_the_paper() -> None:
     s = x0 + r
     a_l = language.update(norm(s))
     expected = norm(s + a_l + task.update(norm(s + a_l)))
-    assert torch.allclose(stack_output([language, task], x0, r, norm), expected, atol=1e-6)
+    site = SiteModules({"l": language, "t": task}.get, {}.get, before=norm, after=norm)
+    assert torch.allclose(composed_output(Stack("l", "t"), site, Passing(x0, r)), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_leave_out_has_no_modules() -> None:
     adapter = bank.add("swe", BottleneckSpec(leave_out=(0, 3), placement=("attention", "ffn")))
     assert sorted(adapter.bottlenecks) == ["attention_1", "attention_2", "ffn_1", "ffn_2"]
     bank.activate("swe")
-    assert [len(bank.at(i, "ffn")) for i in range(4)] == [0, 1, 1, 0]
+    assert [bank.acts(i, "ffn") for i in range(4)] == [False, True, True, False]
 
 
 def test_only_the_first_adapter_of_a_stack_inverts() -> None:

@@ -12,6 +12,7 @@ from madx.adapters.fusion import FusionSpec
 from madx.adapters.setup import Fuse
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError
+from madx.encoders import families
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import resolve_encoder
 
@@ -161,9 +162,7 @@ def test_damaged_and_foreign_encoders_are_refused_in_one_line(tmp_path: Path) ->
 
 
 def test_every_family_is_tested() -> None:
-    from madx.encoders.encoder import FAMILIES as known
-
-    assert {t for family in known for t in family.MODEL_TYPES} == set(FAMILIES)
+    assert {t for family in families.FAMILIES for t in family.model_types} == set(FAMILIES)
 
 
 @pytest.mark.parametrize(

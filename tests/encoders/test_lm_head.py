@@ -63,3 +63,11 @@ def test_in_float64_nothing_is_rounded_to_fp32() -> None:
     loss = summed_cross_entropy(states_MD, decoder, targets_M)
     torch.testing.assert_close(loss, plain(states_MD, decoder, targets_M), rtol=1e-13, atol=1e-13)
     assert torch.autograd.gradcheck(lambda x: summed_cross_entropy(x, decoder, targets_M), states_MD)
+
+
+def test_an_inverse_stands_only_in_front_of_a_tied_decoder() -> None:
+    states_MD, decoder, _ = problem()
+    for tied in (True, False):
+        head = lm_head.LmHead([torch.tanh], torch.nn.Parameter(decoder.weight_RD), None, tied=tied)
+        found = head.states(states_MD, unembed=lambda x: x + 1)
+        assert torch.equal(found, torch.tanh(states_MD) + tied)

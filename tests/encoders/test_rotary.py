@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoModel
 from transformers.models.eurobert import modeling_eurobert
 from transformers.models.modernbert import modeling_modernbert
 
@@ -47,11 +48,20 @@ def test_the_number_type_stays(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("encoder", ["modernbert", "eurobert"], indirect=True)
 def test_it_is_what_the_encoders_call(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this encoder alone: a model of transformers in the same process keeps its own."""
     modeling = {"modernbert": modeling_modernbert, "eurobert": modeling_eurobert}[encoder.model_type]
-    assert modeling.apply_rotary_pos_emb is rotate
+    called = []
+
+    def theirs(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, **_: int) -> tuple[Tensor, Tensor]:
+        called.append(q.shape)
+        return plain(q, cos, sin), plain(k, cos, sin)
+
+    assert modeling.apply_rotary_pos_emb is not rotate
+    monkeypatch.setattr(modeling, "apply_rotary_pos_emb", theirs)
     ids = torch.arange(3, 12)[None]
     states = encoder.hidden(ids)
-    monkeypatch.setattr(
-        modeling, "apply_rotary_pos_emb", lambda q, k, cos, sin, **_: (plain(q, cos, sin), plain(k, cos, sin))
-    )
-    torch.testing.assert_close(encoder.hidden(ids), states, rtol=1e-5, atol=1e-5)
+    assert not called
+    with torch.no_grad():
+        plainly = AutoModel.from_pretrained(encoder.ref.path).eval()(input_ids=ids).last_hidden_state
+    assert len(called) == encoder.num_layers
+    torch.testing.assert_close(states, plainly, rtol=1e-5, atol=1e-5)
