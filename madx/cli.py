@@ -32,6 +32,8 @@ adapters_app = typer.Typer(help="Adapters as things to share.", no_args_is_help=
 app.add_typer(language_app, name="language")
 app.add_typer(task_app, name="task")
 app.add_typer(adapters_app, name="adapters")
+models_app = typer.Typer(invoke_without_command=True)
+app.add_typer(models_app, name="models")
 
 Data = Annotated[Path | None, typer.Option("--data", envvar="MADX_DATA", help="Root of the catalogue's files.")]
 Results = Annotated[Path, typer.Option("--results", help="Where runs and the store of finished steps go.")]
@@ -459,16 +461,32 @@ def tasks(catalog: CatalogOption = None, as_json: Json = False, debug: Debug = F
         )
 
 
-@app.command()
-def models(as_json: Json = False, debug: Debug = False) -> None:
+@models_app.callback()
+def models(context: typer.Context, as_json: Json = False, debug: Debug = False) -> None:
     """Encoders that are known to work; any of these architectures does, from the Hub or a directory."""
     from madx.encoders.reference import KNOWN
 
+    if context.invoked_subcommand:
+        return
     if as_json:
         print(json.dumps(KNOWN, indent=1))
         return
     for name, about in KNOWN.items():
         print(f"{name}\t{about}")
+
+
+@models_app.command("export")
+def models_export(
+    model: Annotated[str, typer.Argument(help="An encoder, `mini` for example.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    debug: Debug = False,
+) -> None:
+    """Write an encoder as a stock transformers folder, in fp32."""
+    from madx.encoders.export import export_encoder
+    from madx.encoders.reference import resolve_encoder
+
+    export_encoder(resolve_encoder(model), folder)
+    print(folder)
 
 
 @adapters_app.command("list")
