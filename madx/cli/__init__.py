@@ -22,12 +22,16 @@ adapters_app = typer.Typer(help="Adapters as things to share.", no_args_is_help=
 app.add_typer(language_app, name="language")
 app.add_typer(task_app, name="task")
 app.add_typer(adapters_app, name="adapters")
+models_app = typer.Typer(invoke_without_command=True)
+app.add_typer(models_app, name="models")
 COMMANDS: list[Callable[..., None]] = [
     pipeline.run, pipeline.evaluate, pipeline.report, pipeline.predict,
-    catalogue.languages, catalogue.tasks, catalogue.models,
+    catalogue.languages, catalogue.tasks,
 ]  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
+models_app.callback()(catalogue.models)
+models_app.command("export")(catalogue.models_export)
 language_app.command("train")(train.language_train)
 task_app.command("train")(train.task_train)
 adapters_app.command("list")(adapters.adapters_list)

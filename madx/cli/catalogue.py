@@ -1,6 +1,12 @@
 """What there is: languages, tasks, models."""
 
+from __future__ import annotations
+
 import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from madx.cli.options import CatalogOption, Debug, Json
 from madx.cli.project import catalogue_of
@@ -33,12 +39,27 @@ def tasks(catalog: CatalogOption = None, as_json: Json = False, debug: Debug = F
         )
 
 
-def models(as_json: Json = False, debug: Debug = False) -> None:
+def models(context: typer.Context, as_json: Json = False, debug: Debug = False) -> None:
     """Encoders that are known to work; any of these architectures does, from the Hub or a directory."""
     from madx.encoders.reference import KNOWN
 
+    if context.invoked_subcommand:
+        return
     if as_json:
         print(json.dumps(KNOWN, indent=1))
         return
     for name, about in KNOWN.items():
         print(f"{name}\t{about}")
+
+
+def models_export(
+    model: Annotated[str, typer.Argument(help="An encoder, `mini` for example.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    debug: Debug = False,
+) -> None:
+    """Write an encoder as a stock transformers folder, in fp32."""
+    from madx.encoders.export import export_encoder
+    from madx.encoders.reference import resolve_encoder
+
+    export_encoder(resolve_encoder(model), folder)
+    print(folder)

@@ -242,6 +242,12 @@ def load_encoder(ref: EncoderRef, device: torch.device, precision: Precision = "
     Raises InputError in one line.
     """
     chosen = choose_precision(precision, device)
+    model, head_is_there = load_model(ref)
+    return Encoder(model, ref, device, chosen, head_is_there)
+
+
+def load_model(ref: EncoderRef) -> tuple[Any, bool]:
+    """The transformers model in fp32, and whether its masked-LM head is trained. Raises InputError in one line."""
     if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     try:
@@ -264,8 +270,7 @@ def load_encoder(ref: EncoderRef, device: torch.device, precision: Precision = "
         raise InputError(
             f"model '{ref.name}': its weights lack {len(missing)} tensors of the encoder, e.g. {missing[0]}"
         )
-    head_is_there = not any("dense" in k or "transform" in k for k in info["missing_keys"])
-    return Encoder(model, ref, device, chosen, head_is_there)
+    return model, not any("dense" in k or "transform" in k for k in info["missing_keys"])
 
 
 def _quietly(load: Any) -> Any:

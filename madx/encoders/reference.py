@@ -13,7 +13,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 SETTINGS = (".json", ".model", ".txt")  # what a configuration and a tokenizer are made of
 # Hub ids are known by many short names; these are the ones that `madx models` lists.
 KNOWN = {
-    "mini": "bundled: ModernBERT's shape, 24 languages, made for first steps, tests and benchmarks",
+    "mini": "bundled: a student of multilingual E5-small, 92 languages, 6 layers x 384",
     "FacebookAI/xlm-roberta-base": "XLM-R, 100 languages, 12 layers x 768",
     "FacebookAI/xlm-roberta-large": "XLM-R, 100 languages, 24 layers x 1024",
     "google-bert/bert-base-multilingual-cased": "mBERT, 104 languages, 12 layers x 768",

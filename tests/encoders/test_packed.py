@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FAMILIES, make_encoder
+from conftest import FAMILIES, VOCABULARY, make_encoder
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.encoders.encoder import Encoder, load_encoder
@@ -19,7 +19,7 @@ READ = (torch.tensor([0, 0, 1, 2, 3, 4, 4]), torch.tensor([0, 11, 3, 0, 5, 0, 2]
 
 
 def ids() -> torch.Tensor:
-    chosen = torch.randint(3, 16_000, MASK.shape, generator=torch.Generator().manual_seed(1))
+    chosen = torch.randint(3, VOCABULARY, MASK.shape, generator=torch.Generator().manual_seed(1))
     chosen[3, 5] = 0  # a padding token inside of a text, which RoBERTa doesn't count
     return chosen.masked_fill(~MASK, 0)
 

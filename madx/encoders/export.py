@@ -1,0 +1,27 @@
+"""An encoder as a stock transformers folder, for whoever has no madx."""
+
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from madx.config import InputError, first_line
+from madx.encoders.encoder import load_model
+from madx.encoders.reference import EncoderRef
+
+
+def export_encoder(ref: EncoderRef, folder: Path) -> None:
+    """config.json, model.safetensors in fp32 and the tokenizer: `AutoModelForMaskedLM` loads the same numbers.
+
+    Raises InputError where `folder` has something in it, or the encoder has no trained masked-LM head.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is there already; choose a new folder")
+    model, head_is_trained = load_model(ref)
+    if not head_is_trained:
+        raise InputError(f"model '{ref.name}' has no trained masked-LM head, which the folder would need")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(ref.path, revision=ref.revision)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model '{ref.name}': no tokenizer: {first_line(error)}") from None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
