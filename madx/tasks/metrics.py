@@ -26,6 +26,11 @@ class Metric:
     value: Callable[[np.ndarray], np.ndarray]
 
 
+def share(name: str, counts: Counts) -> Metric:
+    """What share of something is right, in percent; `counts`: right, and all."""
+    return Metric(name, counts, _ratio)
+
+
 def _ratio(sums: np.ndarray) -> np.ndarray:
     total = sums[..., 1]
     percent: np.ndarray = 100.0 * np.divide(sums[..., 0], total, out=np.zeros_like(total), where=total > 0)
@@ -48,7 +53,7 @@ def _of_sets(gold: set[Any], predicted: set[Any]) -> list[float]:
 
 def accuracy() -> Metric:
     """Examples that are right."""
-    return Metric("accuracy", lambda gold, predicted: [float(gold == predicted), 1.0], _ratio)
+    return share("accuracy", lambda gold, predicted: [float(gold == predicted), 1.0])
 
 
 def word_accuracy() -> Metric:
@@ -57,7 +62,7 @@ def word_accuracy() -> Metric:
     def counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
         return [sum(g == p for g, p in zip(gold, predicted, strict=True)), len(gold)]
 
-    return Metric("accuracy", counts, _ratio)
+    return share("accuracy", counts)
 
 
 def span_f1() -> Metric:
@@ -146,7 +151,7 @@ def qa_f1(has_spaces: bool) -> Metric:
     def counts(gold: Sequence[str], predicted: str) -> list[float]:
         return [max((answer_f1(answer, predicted, has_spaces) for answer in gold), default=0.0), 1.0]
 
-    return Metric("f1", counts, _ratio)
+    return share("f1", counts)
 
 
 def exact_counts(gold: Sequence[str], predicted: str) -> list[float]:
@@ -155,4 +160,4 @@ def exact_counts(gold: Sequence[str], predicted: str) -> list[float]:
 
 def exact_match() -> Metric:
     """Answers that are one of the gold ones, normalised."""
-    return Metric("exact-match", exact_counts, _ratio)
+    return share("exact-match", exact_counts)
