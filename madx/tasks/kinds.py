@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError, nearest
-from madx.tasks import classification, multiple_choice, question_answering, tagging
+from madx.tasks import classification, multiple_choice, parsing, question_answering, tagging
 from madx.tasks.examples import Example, Feature
 from madx.tasks.metrics import Metric
 
@@ -96,6 +96,7 @@ KINDS: dict[str, Kind] = {
     "classification": classification,
     "multiple-choice": multiple_choice,
     "question-answering": question_answering,
+    "parsing": parsing,
 }
 
 

@@ -1,0 +1,354 @@
+"""Dependency parsing (Universal Dependencies): the head of every word and its relation to it.
+
+A biaffine layer scores each word against the root and every other word, another the relations between the two (Dozat
+and Manning 2017, arXiv 1611.01734; in this short form Glavaš and Vulić 2021, arXiv 2008.06788, as AdapterHub's head).
+A word is the mean of its subwords, the root the sequence's first token. W words of a sentence, D width, L relations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from madx.catalog.task import HubData, TaskSpec
+from madx.config import InputError
+from madx.corpora.documents import read_lines
+from madx.store import write_json
+from madx.tasks.examples import Example, Feature, check_label, hub_rows
+from madx.tasks.metrics import Metric, share
+from madx.tasks.tagging import read_plain as read_plain
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from madx.encoders.encoder import Encoder
+    from madx.tasks.batches import Batch, Tokens
+
+METRICS = ("las", "uas")
+OUTSIDE = -1  # the head of a word whose head is in another part of a sentence that was too long
+
+
+def check(spec: TaskSpec) -> None:
+    if "root" not in spec.labels:
+        raise ValueError("a parsing task needs its relations as labels, 'root' among them")
+
+
+# ----------------------------------------------------------------------------------------------------- reading
+
+
+def read(path: Path, spec: TaskSpec) -> list[Example]:
+    """CoNLL-U. Inputs are the words; gold is (head, universal relation) of each, the root's head is 0.
+
+    Ranges and empty nodes are passed over, and relations lose their subtypes, as in the CoNLL 2018 shared task.
+    """
+    found: list[Example] = []
+    words: list[str] = []
+    gold: list[tuple[int, str]] = []
+    lines: list[int] = []
+    for number, line in read_lines(path):
+        fields = line.split("\t")
+        if not line.strip():
+            found += _sentence(path, words, gold, lines, len(found))
+            words, gold, lines = [], [], []
+        elif not line.startswith("#") and fields[0].isdecimal():
+            where = f"{path}:{number}"
+            if len(fields) < 8:
+                raise InputError(f"{where}: {len(fields)} column(s); CoNLL-U has head and relation in the 7th and 8th")
+            if not fields[6].isdecimal():
+                raise InputError(f"{where}: head '{fields[6]}' is no number")
+            words.append(fields[1])
+            gold.append((int(fields[6]), check_label(fields[7].partition(":")[0], spec.labels, where)))
+            lines.append(number)
+    return found + _sentence(path, words, gold, lines, len(found))
+
+
+def _sentence(
+    path: Path, words: list[str], gold: list[tuple[int, str]], lines: list[int], number: int
+) -> list[Example]:
+    for (head_, _), line in zip(gold, lines, strict=True):
+        if head_ > len(words):
+            raise InputError(f"{path}:{line}: head {head_}, but the sentence has {len(words)} words")
+    return [Example(str(number), words, gold)] if words else []
+
+
+def read_hub(hub: HubData, split: str, spec: TaskSpec) -> list[Example]:
+    """The columns of the Hub's `universal_dependencies`: tokens, head, deprel."""
+    columns, rows = hub_rows(hub, split)
+    if lacking := [c for c in ("tokens", "head", "deprel") if c not in columns]:
+        raise InputError(f"Hub data set {hub.dataset}: no column '{lacking[0]}'; it has {', '.join(columns)}")
+    where = f"{hub.dataset} ({hub.config}, {split})"
+    return [
+        Example(str(i), row["tokens"], [
+            (int(head_), check_label(relation.partition(":")[0], spec.labels, where))
+            for head_, relation in zip(row["head"], row["deprel"], strict=True)
+        ])
+        for i, row in enumerate(rows)
+    ]  # fmt: skip
+
+
+def write_labelled(example: Example, predicted: Sequence[tuple[int, str]]) -> str:
+    """CoNLL-U."""
+    lines = [
+        f"{i}\t{word}\t_\t_\t_\t_\t{head_}\t{relation}\t_\t_\n"
+        for i, (word, (head_, relation)) in enumerate(zip(example.inputs, predicted, strict=True), 1)
+    ]
+    return "".join(lines) + "\n"
+
+
+# --------------------------------------------------------------------------------------------------- computing
+
+
+def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> list[Feature]:
+    """A sentence longer than the encoder reads is parsed in parts; a word keeps its loss where its head is near.
+
+    `target`: (head in the part, relation's number) of each word; `extra`: (subwords of each word, first word's number).
+    """
+    index = {label: i for i, label in enumerate(spec.labels)}
+    room = tokens.max_length - 2
+    found: list[Feature] = []
+    for number, example in enumerate(examples):
+        pieces = [ids[:room] for ids in tokens.words(example.inputs)]
+        start = 0
+        while start < len(pieces):
+            end, size = start, 0
+            while end < len(pieces) and size + len(pieces[end]) <= room:
+                size += len(pieces[end])
+                end += 1
+            part = pieces[start:end]
+            target = [
+                (_within(head_, start, end), index[relation]) for head_, relation in (example.gold or [])[start:end]
+            ]
+            ids = tokens.single([i for piece in part for i in piece])
+            found.append(Feature((ids,), None, target, number, (list(map(len, part)), start)))
+            start = end
+    return found
+
+
+def _within(head_: int, start: int, end: int) -> int:
+    """A head's number in the part of words `start` to `end`."""
+    if head_ == 0:
+        return 0
+    return head_ - start if start < head_ <= end else OUTSIDE
+
+
+def targets(feature: Feature) -> int:
+    return max(1, sum(1 for head_, _ in feature.target if head_ != OUTSIDE))
+
+
+def classes(feature: Feature) -> Iterable[Hashable]:
+    """Heads are positions, no classes."""
+    return ()
+
+
+def head(spec: TaskSpec, width: int) -> nn.Module:
+    return _new_head(width, spec.labels)
+
+
+def _new_head(width: int, labels: Sequence[str]) -> nn.Module:
+    import torch
+
+    class BiaffineHead(torch.nn.Module):
+        """AdapterHub's, with its names: arcs (1, D+1, D) and relations (L, D+1, D+1), zero at the start."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.labels = tuple(labels)
+            for name, shape in (("arcs", (1, width + 1, width)), ("rels", (len(labels), width + 1, width + 1))):
+                part = torch.nn.Module()
+                part.weight = torch.nn.Parameter(torch.zeros(shape))
+                self.add_module(f"biaffine_{name}", part)
+
+        def forward(self, states_WD: Tensor, heads_HD: Tensor) -> tuple[Tensor, Tensor]:
+            """Scores of W words for H heads, (W, H), and of each relation to each, (W, H, L)."""
+            one = states_WD.new_ones
+            x_WD = torch.cat([states_WD, one(len(states_WD), 1)], -1)
+            y_HD = torch.cat([heads_HD, one(len(heads_HD), 1)], -1)
+            arcs_WH = x_WD @ self.get_parameter("biaffine_arcs.weight")[0] @ heads_HD.T
+            rels_WHL = torch.einsum("wi,lij,hj->whl", x_WD, self.get_parameter("biaffine_rels.weight"), y_HD)
+            return arcs_WH, rels_WHL
+
+    return BiaffineHead()
+
+
+def read_positions(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The first token, for the root, and every subword."""
+    import torch
+
+    sizes = [1 + sum(f.extra[0]) for f in batch.features]
+    rows = [row for row, size in enumerate(sizes) for _ in range(size)]
+    columns = [column for size in sizes for column in range(size)]
+    return torch.tensor(rows, device=batch.ids_BT.device), torch.tensor(columns, device=batch.ids_BT.device)
+
+
+def _scores(head_: nn.Module, states_MD: Tensor, batch: Batch) -> Iterator[tuple[Feature, Tensor, Tensor]]:
+    """Arcs and relations of each feature's words, (W, 1 + W) and (W, 1 + W, L)."""
+    import torch
+
+    start = 0
+    for feature in batch.features:
+        lengths, _ = feature.extra
+        part_MD = states_MD[start : start + 1 + sum(lengths)]
+        start += 1 + sum(lengths)
+        length_W = torch.tensor(lengths, device=states_MD.device)
+        word_M = torch.repeat_interleave(torch.arange(len(lengths), device=states_MD.device), length_W)
+        sums_WD = part_MD.new_zeros(len(lengths), part_MD.shape[1]).index_add(0, word_M, part_MD[1:])
+        words_WD = sums_WD / length_W[:, None]
+        yield feature, *head_(words_WD, torch.cat([part_MD[:1], words_WD]))
+
+
+def summed_loss(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy of heads and of the gold heads' relations, over words whose head is in the part."""
+    import torch
+
+    losses = []
+    for feature, arcs_WH, rels_WHL in _scores(head, states_MD, batch):
+        gold_W, relation_W = torch.tensor(feature.target, device=states_MD.device).T
+        here_N = (gold_W != OUTSIDE).nonzero().squeeze(1)
+        gold_N = gold_W[here_N]
+        losses.append(torch.nn.functional.cross_entropy(arcs_WH[here_N], gold_N, reduction="sum"))
+        losses.append(torch.nn.functional.cross_entropy(rels_WHL[here_N, gold_N], relation_W[here_N], reduction="sum"))
+    return torch.stack(losses).sum()
+
+
+def decode(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[list[tuple[int, str]]]:
+    """The best tree of each feature, and its relations: `root` for the root's child and nobody else."""
+    labels: tuple[str, ...] = head.labels  # type: ignore[assignment]
+    root = labels.index("root")
+    found = []
+    for _, arcs_WH, rels_WHL in _scores(head, states_MD, batch):
+        heads = best_tree(arcs_WH.detach().log_softmax(-1).double().cpu().numpy())
+        rels_WL = rels_WHL[range(len(heads)), heads].detach().float().cpu().numpy()
+        rels_WL[:, root] = -np.inf
+        chosen = rels_WL.argmax(-1).tolist()
+        found.append([(h, "root" if h == 0 else labels[r]) for h, r in zip(heads, chosen, strict=True)])
+    return found
+
+
+def join(
+    examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec
+) -> list[list[tuple[int, str]]]:
+    """Parts of a sentence become one tree: the roots of later parts hang on the first part's, as parataxis."""
+    trees: list[list[tuple[int, str]]] = [[] for _ in examples]
+    later = "parataxis" if "parataxis" in spec.labels else next(label for label in spec.labels if label != "root")
+    for feature, part in sorted(zip(features, decoded, strict=True), key=lambda pair: pair[0].extra[1]):
+        tree, start = trees[feature.example], feature.extra[1]
+        root = next((i for i, (head_, _) in enumerate(tree, 1) if head_ == 0), 0)
+        for head_, relation in part:
+            if head_ == 0 and start:
+                tree.append((root, later))
+            else:
+                tree.append((head_ + start if head_ else 0, relation))
+    return trees
+
+
+def best_tree(scores_WH: np.ndarray) -> list[int]:
+    """The heads of the highest tree with one child of the root (Chu and Liu 1965; Edmonds 1967).
+
+    `scores_WH`: of word w (from 0) for head h (0: root, i: word i - 1), finite. O(W^3) at worst.
+    """
+    count = len(scores_WH)
+    scores = np.full((count + 1, count + 1), -np.inf)
+    scores[1:] = scores_WH
+    np.fill_diagonal(scores, -np.inf)
+    finite = scores[np.isfinite(scores)]
+    # an arc from the root costs more than all others can bring: so there is one, as few as a tree can have
+    scores[1:, 0] -= 1 + (count + 1) * (finite.max() - finite.min())
+    return _arborescence(scores)[1:].tolist()  # type: ignore[no-any-return]
+
+
+def _arborescence(scores: np.ndarray) -> np.ndarray:
+    """Heads of the highest tree that grows from node 0; scores[d, h], node 0 depends on nobody."""
+    heads: np.ndarray = scores.argmax(1)
+    heads[0] = 0
+    cycle = _cycle(heads)
+    if cycle is None:
+        return heads
+    inside = np.zeros(len(scores), dtype=bool)
+    inside[cycle] = True
+    outside = np.flatnonzero(~inside)
+    new = len(outside)  # the cycle as one node, behind the others
+    contracted = np.full((new + 1, new + 1), -np.inf)
+    contracted[:new, :new] = scores[np.ix_(outside, outside)]
+    from_cycle = scores[np.ix_(outside, cycle)]
+    contracted[:new, new] = from_cycle.max(1)
+    # entering the cycle at a node costs the arc that it had
+    entering = scores[np.ix_(cycle, outside)] - scores[cycle, heads[cycle]][:, None]
+    contracted[new, :new] = entering.max(0)
+    below = _arborescence(contracted)
+    for place, node in enumerate(outside):
+        parent = below[place]
+        heads[node] = cycle[from_cycle[place].argmax()] if parent == new else outside[parent]
+    heads[0] = 0
+    entered = cycle[entering[:, below[new]].argmax()]
+    heads[entered] = outside[below[new]]
+    return heads
+
+
+def _cycle(heads: np.ndarray) -> np.ndarray | None:
+    seen = np.zeros(len(heads), dtype=int)  # by which walk
+    for start in range(1, len(heads)):
+        node = start
+        while node and not seen[node]:
+            seen[node] = start
+            node = heads[node]
+        if node and seen[node] == start:
+            found = [node]
+            while heads[found[-1]] != node:
+                found.append(heads[found[-1]])
+            return np.array(found)
+    return None
+
+
+# ------------------------------------------------------------------------------------------ scoring and saving
+
+
+def gold(example: Example) -> list[tuple[int, str]]:
+    return example.gold  # type: ignore[no-any-return]
+
+
+def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+    """Of all words, punctuation among them, as the CoNLL 2018 shared task's scorer counts on gold words."""
+
+    def uas(gold: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]]) -> list[float]:
+        return [sum(g[0] == p[0] for g, p in zip(gold, predicted, strict=True)), len(gold)]
+
+    def las(gold: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]]) -> list[float]:
+        return [sum(tuple(g) == tuple(p) for g, p in zip(gold, predicted, strict=True)), len(gold)]
+
+    both = [share("las", las), share("uas", uas)]
+    return both if primary == "las" else both[::-1]
+
+
+HEAD_CONFIG, WEIGHTS, PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
+
+
+def save_head(folder: Path, encoder: Encoder, head: nn.Module, name: str) -> None:
+    """As AdapterHub's `dependency_parsing` head."""
+    from madx.formats.adapterhub import about_encoder, save_weights
+
+    labels: tuple[str, ...] = head.labels  # type: ignore[assignment]
+    tensors = {f"heads.{name}.{key}": tensor for key, tensor in head.state_dict().items()}
+    save_weights(folder, tensors, WEIGHTS, None)
+    label2id = {label: i for i, label in enumerate(labels)}
+    config = {"head_type": "dependency_parsing", "num_labels": len(labels), "label2id": label2id}
+    write_json(folder / HEAD_CONFIG, {**about_encoder(encoder, name), "config": config})
+
+
+def load_head(folder: Path, encoder: Encoder) -> tuple[str, nn.Module]:
+    from madx.formats.adapterhub import put, read_json_object, read_tensors
+
+    path = folder / HEAD_CONFIG
+    about = read_json_object(path)
+    name, config = about.get("name"), about.get("config")
+    config = config if isinstance(config, dict) else {}
+    labels = config.get("label2id")
+    if not isinstance(name, str) or not isinstance(labels, dict) or config.get("head_type") != "dependency_parsing":
+        raise InputError(f"{path}: not a dependency-parsing head with its labels")
+    new = _new_head(encoder.width, sorted(labels, key=labels.__getitem__))
+    prefix = f"heads.{name}."
+    tensors = read_tensors(folder, WEIGHTS, PICKLE)
+    put(new, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, str(folder))
+    return name, new.to(encoder.device)
