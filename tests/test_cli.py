@@ -49,6 +49,16 @@ def test_the_catalogue_is_printed(command: str) -> None:
     assert len(json.loads(madx(command, "--json").stdout)) == len(lines)
 
 
+def test_an_encoder_is_exported_once(tmp_path: Path) -> None:
+    make_encoder(tmp_path / "tiny", "bert")
+    done = madx("models", "export", "./tiny", "out", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "out\n"), done.stderr
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {f.name for f in (tmp_path / "out").iterdir()}
+    again = madx("models", "export", "./tiny", "out", cwd=tmp_path)
+    assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)
+    assert "out: is there already; choose a new folder" in again.stderr
+
+
 def replace(project: Path, old: str, new: str, file: str = "recipe.toml") -> None:
     text = (project / file).read_text()
     assert old in text

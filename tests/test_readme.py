@@ -39,7 +39,7 @@ def test_its_commands_and_options_exist() -> None:
     assert len(commands) >= 6
     for command in commands:
         words = command.split()[1:]
-        depth = 2 if words[0] in ("adapters", "language", "task") else 1
+        depth = 2 if words[0] in ("adapters", "language", "models", "task") else 1
         result = runner.invoke(app, [*words[:depth], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
         assert result.exit_code == 0, command
         for option in re.findall(r"--[a-z-]+", command):
