@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -43,11 +43,12 @@ class Frozen(BaseModel):
     """A value: immutable, strict about unknown keys, equal by content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    version: ClassVar[int] = 1  # raised where the same fields come to mean another result
 
     @cached_property
     def digest_of_fields(self) -> str:
         """See `digest`; computed once."""
-        return _short({"type": type(self).__name__, **{name: _plain(value) for name, value in self.said()}})
+        return _short({"type": [type(self).__name__, self.version], **{name: _plain(v) for name, v in self.said()}})
 
     def said(self) -> Iterator[tuple[str, Any]]:
         """The fields that tell this value from others: those that aren't places, where they aren't their defaults."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -28,7 +28,7 @@ UNKNOWN_REFUSED, UNKNOWN_WARNED, SUBWORDS_WARNED = 0.2, 0.01, 5.0
 class Corpus(Frozen):
     """The packed text of a language: a step. `digests` stand for the content of the sources, in their order."""
 
-    version: int = 2
+    version: ClassVar[int] = 2
     language: str
     has_spaces: bool
     sources: tuple[TextSource, ...]

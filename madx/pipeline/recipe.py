@@ -29,6 +29,11 @@ class LanguageAdapterSettings(Frozen):
     alignment_pairs: int = Field(32, ge=2)  # sentence pairs in an update
     seed: int = 1
 
+    @model_validator(mode="after")
+    def _can_be_built(self) -> "LanguageAdapterSettings":
+        self.spec  # noqa: B018  it checks itself
+        return self
+
     @property
     def spec(self) -> BottleneckSpec:
         return BottleneckSpec(
@@ -57,6 +62,7 @@ class TaskAdapterSettings(Frozen):
     def _something_is_below(self) -> "TaskAdapterSettings":
         if self.lower_layers == "kept" and 0 not in self.leave_out:
             raise ValueError("lower_layers = 'kept' needs layers without a task adapter: leave_out = [0, 1, ...]")
+        self.spec  # noqa: B018  it checks itself
         return self
 
     @property

@@ -20,7 +20,6 @@ from madx.tasks.data import LabelledData
 
 class Evaluation(Step):
     stage: ClassVar[str] = "evaluation"
-    version: int = 1
     task: TaskStage
     language: AdapterStep | None  # the adapter that is swapped in
     test: LabelledData

@@ -30,7 +30,6 @@ from madx.training.fit import Part, Schedule, Validation, fit
 
 class TaskStage(Step):
     stage: ClassVar[str] = "task"
-    version: int = 1
     encoder: EncoderRef
     train: tuple[LabelledData, ...]  # one per source language
     dev: tuple[LabelledData, ...]

@@ -1,0 +1,133 @@
+"""A recipe's plan: what each method trains over and answers with, and what stands on what."""
+
+from pathlib import Path
+
+import pytest
+
+from madx.catalog.find import Catalogue
+from madx.config import InputError
+from madx.methods.full import Full
+from madx.pipeline.grid import GRID
+from madx.pipeline.plan import Cell, Planner
+from madx.pipeline.recipe import load_recipe
+from madx.stages.language import LanguageStage
+
+
+@pytest.fixture
+def three(project: Path) -> Path:
+    """Another target with text, labels and a translation into English: nno."""
+    (project / "nno.txt").write_text((project / "swe.txt").read_text())
+    recipe = (project / "recipe.toml").read_text()
+    recipe = recipe.replace('targets = ["swe"]', 'targets = ["swe", "nno"]').replace(
+        'swe = "swe.txt"', 'swe = "swe.txt"\nnno = "nno.txt"\n[parallel]\nswe = ["eng.txt", "swe.txt"]\n'
+        'nno = ["eng.txt", "nno.txt"]'
+    )  # fmt: skip
+    (project / "recipe.toml").write_text(recipe)
+    task = (project / "tasks" / "tags.toml").read_text()
+    (project / "tasks" / "tags.toml").write_text(task + '[data.nno]\ntest = "swe.tsv"\n')
+    return project
+
+
+def planner(project: Path, *overrides: str) -> Planner:
+    return Planner(load_recipe(project / "recipe.toml", list(overrides)), Catalogue(project), None, project)
+
+
+def about(cell: Cell) -> tuple[list[str], str | None, str | None]:
+    """Languages of the adapters below in stage two, of the one it is evaluated with, and where it starts."""
+    start = cell.stage.start
+    return (
+        [adapter.subject for adapter in cell.stage.below],
+        cell.language.subject if cell.language else None,
+        start.subject if start else None,
+    )
+
+
+# stage two's adapters, evaluation's adapter for the target nno, what stage two starts from
+EXPECTED = {
+    "madx": (["eng"], "nno", None),
+    "madx-aligned": (["eng"], "nno", None),
+    "tlr": (["eng", "swe", "nno"], "nno", None),
+    "source-adapter": (["eng"], "eng", None),
+    "no-language-adapter": (["eng"], None, None),
+    "task-only": ([], None, None),
+    "full": ([], None, None),
+    "full-target-mlm": ([], None, "nno"),
+}
+
+
+def test_every_method_of_the_grid_is_expected() -> None:
+    assert EXPECTED.keys() == GRID.keys()
+
+
+@pytest.mark.parametrize("method", GRID)
+def test_what_each_method_trains_over_and_answers_with(three: Path, method: str) -> None:
+    plan = planner(three, f"methods=['{method}']")
+    cell = plan.cell(plan.task("tags"), method, "nno", 1)
+    assert about(cell) == EXPECTED[method]
+    assert isinstance(cell.stage.method, Full) == method.startswith("full")
+    assert cell.stage.cycle == (method == "tlr")
+    if isinstance(cell.language, LanguageStage):
+        assert (cell.language.alignment is not None) == (method == "madx-aligned")
+
+
+def test_the_source_keeps_its_own_adapter_when_targets_are_aligned(three: Path) -> None:
+    plan = planner(three, "methods=['madx-aligned']")
+    cell = plan.cell(plan.task("tags"), "madx-aligned", "eng", 1)
+    assert cell.language == plan.language_adapter("eng")
+
+
+def test_methods_share_the_steps_that_are_equal(three: Path) -> None:
+    plan = planner(three, "methods=['madx', 'source-adapter', 'no-language-adapter']", "seeds=[1]").plan()
+    assert len({cell.stage.name for cell in plan.cells}) == 1
+    names = [step.name for step in plan.steps]
+    assert len(names) == len(set(names))
+    assert all(names.index(below.name) < names.index(step.name) for step in plan.steps for below in step.upstream)
+    kinds = [step.stage for step in plan.steps]
+    assert kinds == sorted(kinds, key=["text", "language", "task", "evaluation"].index)
+
+
+def test_two_sources_train_each_over_its_own_adapter(three: Path) -> None:
+    task = (three / "tasks" / "tags.toml").read_text()
+    (three / "tasks" / "tags.toml").write_text(task.replace("[data.swe]", '[data.swe]\ntrain = "swe.tsv"'))
+    plan = planner(three, "source=['eng', 'swe']", "targets=['nno']", "methods=['madx', 'tlr', 'task-only']")
+    tags = plan.task("tags")
+    assert about(plan.cell(tags, "madx", "nno", 1))[0] == ["eng", "swe"]
+    assert about(plan.cell(tags, "tlr", "nno", 1))[0] == ["eng", "swe", "nno"]
+    assert [data.language for data in plan.cell(tags, "task-only", "nno", 1).stage.train] == ["eng", "swe"]
+
+
+def test_a_limit_holds_a_method_to_its_targets_everywhere(three: Path) -> None:
+    plan = planner(three, "methods=['madx', 'tlr']", "limit.tlr.targets=['swe']", "limit.tlr.seeds=[2]")
+    cells = plan.plan().cells
+    assert {(c.target, c.seed) for c in cells if c.method == "tlr"} == {("swe", 2), ("eng", 2)}
+    assert {c.target for c in cells if c.method == "madx"} == {"swe", "nno", "eng"}
+    # who asks for another target, as `predict` does, gets the same stage two
+    tags = plan.task("tags")
+    assert plan.cell(tags, "tlr", "nno", 2).stage == plan.cell(tags, "tlr", "swe", 2).stage
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("targets=[]", r"key 'targets"),
+        ("seeds=[1, 1]", r"key 'seeds': \[1, 1\]: seeds are different"),
+        ("seeds=[-1]", r"key 'seeds': \[-1\]: seeds are different"),
+        ("limit.madx.seeds=[2, 2]", r"seeds are different"),
+        ("methods=['madxx']", "unknown method 'madxx', did you mean 'madx'"),
+        ("language_adapter.non_linearity=rellu", "non_linearity"),
+    ],
+)
+def test_what_cannot_be_right_in_a_recipe(three: Path, override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_recipe(three / "recipe.toml", [override])
+
+
+def test_a_task_of_an_unknown_kind_or_metric(three: Path) -> None:
+    path = three / "tasks" / "tags.toml"
+    whole = path.read_text()
+    path.write_text(whole.replace('kind = "tagging"', 'kind = "taging"'))
+    with pytest.raises(InputError, match=r"tasks/tags\.toml: key 'kind': .*'taging', did you mean 'tagging'"):
+        planner(three).plan()
+    path.write_text(whole.replace('metric = "accuracy"', 'metric = "las"'))
+    with pytest.raises(InputError, match="a tagging task has accuracy, span-f1, not 'las'"):
+        planner(three).plan()
