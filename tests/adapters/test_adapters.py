@@ -83,8 +83,10 @@ def test_what_cannot_be_is_refused() -> None:
     bank = AdapterBank(width=8, num_layers=2, embedding_width=8)
     with pytest.raises(ValueError, match="layer 5"):
         bank.add("swe", BottleneckSpec(leave_out=(5,)))
-    with pytest.raises(ValueError, match="unknown non_linearity"):
-        bank.add("swe", BottleneckSpec(non_linearity="relux"))
+    with pytest.raises(ValueError, match="unknown non_linearity 'relux', did you mean 'relu"):
+        BottleneckSpec(non_linearity="relux")
+    with pytest.raises(ValueError, match="scaling"):
+        BottleneckSpec(scaling="1.0")  # type: ignore[arg-type]
     with pytest.raises(KeyError, match="no adapter 'por'"):
         bank.activate("por")
     with pytest.raises(ValueError, match="at least 0.01"):
