@@ -30,7 +30,7 @@ class EncoderRef(Frozen):
     name: str
     digest: str  # of the weights or of the Hub's commit
     settings: str | None = None  # of a local encoder's configuration and tokenizer; a commit covers them
-    revision: str | None = None
+    revision: str | None = None  # the Hub's commit, so that what is loaded is what the digest names
     folder: str | None = None  # where it lies, if it is local
 
     @property
@@ -57,7 +57,8 @@ def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
         )
     if name.startswith((".", "/", "~")):
         raise InputError(f"model '{name}': no such directory")
-    return EncoderRef(name=name, digest="commit:" + _hub_commit(name, revision), revision=revision)
+    commit = _hub_commit(name, revision)
+    return EncoderRef(name=name, digest=f"commit:{commit}", revision=commit)
 
 
 def _hub_commit(name: str, revision: str | None) -> str:

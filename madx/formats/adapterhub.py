@@ -265,9 +265,10 @@ def put(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> None
     module.load_state_dict(tensors, strict=True)
 
 
-def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False) -> None:
+def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False, save_as: str | None = None) -> None:
     """Write an adapter as `adapters` 1.3 reads it; `pickle` adds the older weight file beside."""
     adapter = encoder.adapters.get(name)
+    name = save_as or name
     folder.mkdir(parents=True, exist_ok=True)
     names = peer_names(encoder, adapter, name)
     tensors = {names[key]: tensor for key, tensor in adapter.state_dict().items()}

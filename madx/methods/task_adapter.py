@@ -29,15 +29,20 @@ class TaskAdapter(Frozen):
     def prepare(self, encoder: Encoder, task: str, seed: int) -> dict[str, nn.Parameter]:
         """Attach a new task adapter; its parameters, to be trained."""
         torch.manual_seed(seed_of("task adapter", task, seed))
-        adapter = encoder.adapters.add(task, self.spec).to(encoder.device)
+        adapter = encoder.adapters.add(_in_bank(task), self.spec).to(encoder.device)
         return {f"adapter.{name}": parameter for name, parameter in adapter.named_parameters()}
 
     def retarget(self, encoder: Encoder, task: str, language: str | None) -> None:
         """Swap the language adapter below the task adapter; None: the task adapter alone."""
-        encoder.adapters.activate(*([language] if language else []), task)
+        encoder.adapters.activate(*([language] if language else []), _in_bank(task))
 
     def save(self, folder: Path, encoder: Encoder, task: str) -> None:
-        save_adapter(folder, encoder, task)
+        save_adapter(folder, encoder, _in_bank(task), save_as=task)
 
     def load(self, folder: Path, encoder: Encoder, task: str) -> None:
-        load_adapter(folder, encoder, load_as=task)
+        load_adapter(folder, encoder, load_as=_in_bank(task))
+
+
+def _in_bank(task: str) -> str:
+    """What a task's adapter is called beside those of languages: `pos` and `ner` are languages too (ISO 639-3)."""
+    return f"task {task}"

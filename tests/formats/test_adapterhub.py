@@ -158,7 +158,7 @@ def test_what_cannot_be_right_is_refused_in_one_line(tiny: Encoder, tmp_path: Pa
     if message not in ("names are not empty",):
         assert message in str(error.value)
     assert "\n" not in str(error.value)
-    assert not tiny.adapters.adapters
+    assert not tiny.adapters.names
     assert not Path("/tmp/madx-was-here").exists()
 
 
