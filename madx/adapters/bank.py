@@ -9,6 +9,8 @@ from madx.adapters.invertible import Glow, Nice, build_invertible
 from madx.adapters.setup import Composition, Setup, Stack, leaves
 from madx.adapters.spec import BottleneckSpec, Place
 
+KEY = "adapter "  # before a name among torch's modules, where `cpu` and `pop`, two languages, have a meaning
+
 
 def site_of(key: str) -> tuple[Place, int]:
     """Place and layer of a site's key, `<place>_<layer>`."""
@@ -48,8 +50,8 @@ class AdapterBank(nn.Module):
     def __init__(self, width: int, num_layers: int, embedding_width: int) -> None:
         super().__init__()
         self.width, self.num_layers, self.embedding_width = width, num_layers, embedding_width
-        self.adapters = nn.ModuleDict()
-        self.fusions = nn.ModuleDict()
+        self._adapters = nn.ModuleDict()
+        self._fusions = nn.ModuleDict()
         self.active: Composition | None = None
         self.skip_layers: frozenset[int] = frozenset()  # AdapterDrop: bypassed, the modules stay
 
@@ -63,17 +65,34 @@ class AdapterBank(nn.Module):
         """An adapter that is there already. Raises ValueError for a name that no module can have."""
         if "." in name or not name:
             raise ValueError(f"adapter name '{name}': names are not empty and have no '.'")
-        self.adapters[name] = adapter.train(self.training)
+        self._adapters[KEY + name] = adapter.train(self.training)
 
     def get(self, name: str) -> Adapter:
-        return self.adapters[name]  # type: ignore[return-value]
+        return self._adapters[KEY + name]  # type: ignore[return-value]
+
+    def __contains__(self, name: str) -> bool:
+        return KEY + name in self._adapters
+
+    @property
+    def names(self) -> list[str]:
+        return [key.removeprefix(KEY) for key in self._adapters]
 
     def add_fusion(self, name: str, spec: FusionSpec, *adapters: str) -> Fusion:
         """A fusion of these adapters, with fresh weights, at the sites where any of them is."""
         sites = dict.fromkeys(key for adapter in adapters for key in self.get(adapter).bottlenecks)
         fusion = Fusion(spec, self.width, [site_of(key) for key in sites])
-        self.fusions[name] = fusion.train(self.training)
+        self._fusions[KEY + name] = fusion.train(self.training)
         return fusion
+
+    def fusion(self, name: str) -> Fusion | None:
+        return self._fusions[KEY + name] if KEY + name in self._fusions else None  # type: ignore[return-value]
+
+    def clear(self) -> None:
+        """Nothing active, nothing there."""
+        self.activate()
+        self._adapters.clear()
+        self._fusions.clear()
+        self.skip_layers = frozenset()
 
     def activate(self, *setup: Setup) -> None:
         """Stack these, first to last, or take the one composition; none: the bare encoder.
@@ -81,8 +100,8 @@ class AdapterBank(nn.Module):
         Raises KeyError for an unknown adapter.
         """
         for name in (name for part in setup for name in leaves(part)):
-            if name not in self.adapters:
-                raise KeyError(f"no adapter '{name}'; there are: {', '.join(self.adapters) or 'none'}")
+            if name not in self:
+                raise KeyError(f"no adapter '{name}'; there are: {', '.join(self.names) or 'none'}")
         first = setup[0] if len(setup) == 1 else None
         self.active = first if first is not None and not isinstance(first, str) else Stack(*setup) if setup else None
 
@@ -90,6 +109,11 @@ class AdapterBank(nn.Module):
     def is_plain(self) -> bool:
         """Whether the active setup is a stack of adapters, MAD-X's case."""
         return isinstance(self.active, Stack) and all(isinstance(child, str) for child in self.active.children)
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether any adapter, active or not, has a gate over whole sentences."""
+        return any(self.get(name).spec.use_gating for name in self.names)
 
     @property
     def is_position_wise(self) -> bool:
@@ -109,7 +133,8 @@ class AdapterBank(nn.Module):
         assert self.active is not None
 
         def fusion(name: str) -> FusionLayer | None:
-            return self.fusions[name].at(layer, place) if name in self.fusions else None  # type: ignore[operator, no-any-return]
+            found = self.fusion(name)
+            return None if found is None else found.at(layer, place)
 
         modules = SiteModules(lambda name: self.get(name).at(layer, place), fusion, before, after)
         return composed_output(self.active, modules, through)

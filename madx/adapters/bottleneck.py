@@ -10,28 +10,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from madx.adapters.activations import activation
 from madx.adapters.spec import BottleneckSpec
-
-ACTIVATIONS: dict[str, type[nn.Module] | nn.Module] = {
-    "relu": nn.ReLU(),
-    "gelu": nn.GELU(),
-    "gelu_new": nn.GELU(approximate="tanh"),
-    "swish": nn.SiLU(),
-    "silu": nn.SiLU(),
-    "tanh": nn.Tanh(),
-    "leakyrelu": nn.LeakyReLU(0.01),
-    "sigmoid": nn.Sigmoid(),
-    "elu": nn.ELU(),
-    "linear": nn.Identity(),
-}
-
-
-def activation(name: str) -> nn.Module:
-    """The non-linearity of that name. Raises ValueError for an unknown one."""
-    try:
-        return ACTIVATIONS[name.lower()]  # type: ignore[return-value]
-    except KeyError:
-        raise ValueError(f"unknown non_linearity '{name}'; known: {', '.join(ACTIVATIONS)}") from None
 
 
 class Bottleneck(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from madx.adapters.bottleneck import activation
+from madx.adapters.activations import activation
 from madx.config import Frozen
 
 HeadType = Literal["tagging", "classification", "multilabel_classification", "multiple_choice", "question_answering"]

@@ -9,7 +9,7 @@ The peer's GLOW slices the token axis and cannot run; its tensors load here and 
 import torch
 from torch import Tensor, nn
 
-from madx.adapters.bottleneck import activation
+from madx.adapters.activations import activation
 from madx.adapters.spec import InvertibleSpec
 
 

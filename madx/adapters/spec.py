@@ -1,12 +1,17 @@
 """Frozen descriptions of adapters: what a recipe says and what an adapter file says, in one value."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
 
-from madx.config import Frozen
+from madx.config import Frozen, nearest
 
 Place = Literal["attention", "ffn"]
+# what activations.py has; by name here, since a recipe is read without torch
+NON_LINEARITIES = (
+    "relu", "gelu", "gelu_new", "swish", "silu", "tanh", "leakyrelu", "leaky_relu", "sigmoid", "elu", "linear",
+    "gelu_10", "gelu_accurate", "gelu_fast", "gelu_python", "laplace", "mish", "quick_gelu", "relu2", "relu6",
+)  # fmt: skip
 
 
 class InvertibleSpec(Frozen):
@@ -27,7 +32,7 @@ class BottleneckSpec(Frozen):
     non_linearity: str = "relu"
     placement: tuple[Place, ...] = ("ffn",)  # after which sub-layers
     parallel: bool = False  # beside the sub-layer instead of after it (He et al. 2022)
-    scaling: float | Literal["learned", "channel"] = 1.0
+    scaling: Annotated[float, Strict()] | Literal["learned", "channel"] = 1.0
     leave_out: tuple[int, ...] = ()  # layers without an adapter (AdapterDrop; MAD-X 2.0 leaves out the last)
     original_ln_before: bool = True  # residual and the layer's own norm before the bottleneck
     original_ln_after: bool = True  # ... and after it
@@ -40,6 +45,13 @@ class BottleneckSpec(Frozen):
     init_weights: Literal["bert", "mam_adapter", "houlsby"] = "bert"
     init_weights_seed: int | None = None  # kept for AdapterHub's files; here the run's seed decides
     invertible: InvertibleSpec | None = None
+
+    @field_validator("non_linearity")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name.lower() not in NON_LINEARITIES:
+            raise ValueError(f"unknown non_linearity '{name}'{nearest(name, list(NON_LINEARITIES))}")
+        return name
 
     @model_validator(mode="after")
     def _can_be_built(self) -> "BottleneckSpec":

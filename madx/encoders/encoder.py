@@ -87,21 +87,48 @@ class Encoder:
 
     @property
     def packs(self) -> bool:
-        """Whether `hidden` with `read` costs as much as a batch's real tokens, its padding not counted."""
-        return self.can_pack and self.adapters.is_position_wise
+        """Whether `hidden` with `read` costs as much as a batch's real tokens, its padding not counted.
+
+        Whichever adapters are active: batches are made in a thread, while setups change from batch to batch.
+        """
+        return self.can_pack and not self.adapters.has_gates
 
     @functools.cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The encoder's own. Raises InputError where there is none, or one that can't be the encoder's."""
+        name = self.ref.name
         try:
-            return AutoTokenizer.from_pretrained(self.ref.path, revision=self.ref.revision)  # type: ignore[no-any-return]
+            tokenizer = AutoTokenizer.from_pretrained(self.ref.path, revision=self.ref.revision)
         except (OSError, ValueError) as error:
-            raise InputError(f"model '{self.ref.name}': no tokenizer: {first_line(error)}") from None
+            raise InputError(f"model '{name}': no tokenizer: {first_line(error)}") from None
+        ids = tokenizer.get_vocab()
+        if set(ids) <= set(tokenizer.all_special_tokens):  # made up by transformers, where no files are
+            raise InputError(f"model '{name}': no tokenizer beside its weights; copy the tokenizer's files there")
+        count = max(ids.values()) + 1
+        if count > self.vocabulary:
+            raise InputError(
+                f"model '{name}': its tokenizer has {count} ids, but the embeddings have {self.vocabulary} rows; "
+                "take the tokenizer that it was trained with"
+            )
+        return tokenizer  # type: ignore[no-any-return]
 
     @functools.cached_property
     def pooler(self) -> nn.Module:
-        """BERT's pooler over the first token, which a masked-LM model leaves out; some published heads read it."""
-        model = _quietly(lambda: AutoModel.from_pretrained(self.ref.path, revision=self.ref.revision))
-        return model.pooler.to(self.device).requires_grad_(False)  # type: ignore[no-any-return]
+        """BERT's pooler over the first token, which a masked-LM model leaves out; some published heads read it.
+
+        Raises InputError where the checkpoint has none: a new one would be random.
+        """
+        options = {"revision": self.ref.revision, "output_loading_info": True}
+        try:
+            model, info = _quietly(lambda: AutoModel.from_pretrained(self.ref.path, **options))
+        except OSError as error:
+            raise InputError(f"model '{self.ref.name}': no pooler: {first_line(error)}") from None
+        found = dict(model.named_children()).get("pooler")
+        if found is None or any("pooler" in key for key in info["missing_keys"]):
+            raise InputError(
+                f"model '{self.ref.name}' has no pooler's weights; a head with use_pooler can't be used on it"
+            )
+        return found.to(self.device).requires_grad_(False)  # type: ignore[no-any-return]
 
     def hidden(
         self,
@@ -143,7 +170,7 @@ class Encoder:
         inputs: dict[str, Any] = {"input_ids": ids_BT, "attention_mask": mask_BT}
         if types_BT is not None:
             inputs["token_type_ids"] = types_BT
-        if read is not None and mask_BT is not None and self.packs:
+        if read is not None and mask_BT is not None and self.can_pack and self.adapters.is_position_wise:
             packed = Packed.of(mask_BT)
             inputs = {name: packed.row(value) for name, value in inputs.items() if name != "attention_mask"}
             inputs["attention_mask"] = self.family.packed_mask
@@ -219,10 +246,7 @@ class Encoder:
 
     def clear(self) -> None:
         """No adapters, evaluation mode."""
-        self.adapters.activate()
-        self.adapters.adapters.clear()
-        self.adapters.fusions.clear()
-        self.adapters.skip_layers = frozenset()
+        self.adapters.clear()
         self._train(False)
 
     def masked_lm_logits(self, states_MD: Tensor) -> Tensor:

@@ -22,10 +22,10 @@ attention: Callable[..., tuple[Tensor, None]] = sdpa_attention_forward
 
 
 class Packed(NamedTuple):
-    """N real tokens of a batch of B sequences, padded to T behind."""
+    """N real tokens of a batch of B sequences, padded to T on either side."""
 
     real: Positions  # rows and columns of the N, sequence by sequence
-    first_B: Tensor  # where a sequence begins among the N
+    place_BT: Tensor  # where a real token is among the N
     groups: list[tuple[int, int]]  # how many sequences of what length follow each other
 
     @staticmethod
@@ -34,7 +34,7 @@ class Packed(NamedTuple):
         lengths_B = mask_BT.sum(1)
         rows_N, columns_N = mask_BT.nonzero(as_tuple=True)
         groups = [(len(list(equal)), length) for length, equal in groupby(lengths_B.tolist())]
-        return Packed((rows_N, columns_N), lengths_B.cumsum(0) - lengths_B, groups)
+        return Packed((rows_N, columns_N), mask_BT.flatten().cumsum(0).view_as(mask_BT) - 1, groups)
 
     def row(self, values_BT: Tensor) -> Tensor:
         """(B, T, ...) to (1, N, ...)."""
@@ -43,7 +43,7 @@ class Packed(NamedTuple):
     def places(self, positions: Positions) -> Positions:
         """Where positions of the batch are in the row."""
         rows_M, columns_M = positions
-        return torch.zeros_like(rows_M), self.first_B[rows_M] + columns_M
+        return torch.zeros_like(rows_M), self.place_BT[rows_M, columns_M]
 
 
 def packed_attention(

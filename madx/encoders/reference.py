@@ -31,7 +31,7 @@ class EncoderRef(Frozen):
     name: Annotated[str, PLACE]
     digest: str  # of the weights or of the Hub's commit
     settings: str | None = None  # of a local encoder's configuration and tokenizer; a commit covers them
-    revision: Annotated[str | None, PLACE] = None
+    revision: Annotated[str | None, PLACE] = None  # the Hub's commit: what is loaded is what the digest names
     folder: Annotated[str | None, PLACE] = None  # where it lies, if it is local
     precision: Literal["fp32", "bf16"] = "fp32"  # of its matrix products
 
@@ -55,7 +55,8 @@ def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
         )
     if name.startswith((".", "/", "~")):
         raise InputError(f"model '{name}': no such directory")
-    return EncoderRef(name=name, digest="commit:" + _hub_commit(name, revision), revision=revision)
+    commit = _hub_commit(name, revision)
+    return EncoderRef(name=name, digest=f"commit:{commit}", revision=commit)
 
 
 def _hub_commit(name: str, revision: str | None) -> str:

@@ -6,6 +6,7 @@ Every refusal is one line that names the file and what is wrong with it.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from madx.adapters.bank import Adapter, site_of
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
-from madx.config import InputError, first_line
+from madx.config import InputError, first_line, nearest
 from madx.encoders.encoder import Encoder
 from madx.formats.manifest import check
 from madx.formats.tensors import save_tensors
@@ -120,18 +121,18 @@ def spec_from_config(config: dict[str, Any], where: str, has_version: bool = Tru
             raise InputError(f"{where}: '{key}' is not supported yet")
     if not has_version:  # before March 2022 the names meant something else
         renamed = {"gelu": "gelu_new", "gelu_orig": "gelu"}
-        values["non_linearity"] = renamed.get(values["non_linearity"], values["non_linearity"])
+        values["non_linearity"] = renamed.get(str(values["non_linearity"]), values["non_linearity"])
     placement = [p for p, key in (("attention", "mh_adapter"), ("ffn", "output_adapter")) if values[key]]
     factor = values["reduction_factor"]
     try:
         return BottleneckSpec(
             **{key: values[key] for key in SAME_NAME},
-            reduction_factor={str(k): float(v) for k, v in factor.items()}
+            reduction_factor={str(k): _number(v) for k, v in factor.items()}
             if isinstance(factor, dict)
-            else float(factor),
+            else _number(factor),
             placement=tuple(placement),  # type: ignore[arg-type]
             parallel=values["is_parallel"],
-            scaling=float(values["scaling"]) if not isinstance(values["scaling"], str) else values["scaling"],
+            scaling=values["scaling"] if values["scaling"] in ("learned", "channel") else _number(values["scaling"]),
             leave_out=tuple(values["leave_out"]),
             invertible=(
                 InvertibleSpec(kind=values["inv_adapter"], reduction_factor=values["inv_adapter_reduction_factor"])
@@ -141,6 +142,13 @@ def spec_from_config(config: dict[str, Any], where: str, has_version: bool = Tru
         )
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: config cannot be right: {reason(error)}") from None
+
+
+def _number(value: Any) -> float:
+    """A number as it is; the text "1.0" is none, as it is none to the peer."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
 
 
 def config_from_spec(spec: BottleneckSpec, width: int) -> dict[str, Any]:
@@ -257,9 +265,10 @@ def put(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> None
     module.load_state_dict(tensors, strict=True)
 
 
-def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False) -> None:
+def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False, save_as: str | None = None) -> None:
     """Write an adapter as `adapters` 1.3 reads it; `pickle` adds the older weight file beside."""
     adapter = encoder.adapters.get(name)
+    name = save_as or name
     folder.mkdir(parents=True, exist_ok=True)
     names = peer_names(encoder, adapter, name)
     tensors = {names[key]: tensor for key, tensor in adapter.state_dict().items()}
@@ -303,7 +312,7 @@ def _may_be_ignored(key: str, encoder: Encoder, spec: BottleneckSpec, name: str)
 
 
 def _named_config(name: str, path: Path) -> dict[str, Any]:
-    """`"config": "pfeiffer"`: a configuration by its name, old or new."""
+    """`"pfeiffer+inv"`, `"seq_bn_inv[reduction_factor=2]"`: a configuration by its name, old or new."""
     base = {"mh_adapter": False, "output_adapter": True, "reduction_factor": 16, "non_linearity": "relu",
             "original_ln_before": True}  # fmt: skip
     inverse = {"inv_adapter": "nice", "inv_adapter_reduction_factor": 2}
@@ -316,9 +325,18 @@ def _named_config(name: str, path: Path) -> dict[str, Any]:
         "houlsby+inv": {**double, **inverse}, "par_bn": parallel, "parallel": parallel,
         "scaled_par_bn": {**parallel, "scaling": "learned"}, "scaled_parallel": {**parallel, "scaling": "learned"},
     }  # fmt: skip
-    if name not in known:
+    parts = re.fullmatch(r"([^\[\]|\n]+)(?:\[(.*)\])?", name.strip())
+    if parts is None or parts[1] not in known:
         raise InputError(f"{path}: configuration '{name}' is not supported yet; known: {', '.join(known)}")
-    return known[name]
+    try:  # the peer's grammar: key=value, with Python's literals
+        values = ast.literal_eval("{" + re.sub(r"(\w+)=", r"'\1':", parts[2] or "") + "}")
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise InputError(f"{path}: configuration '{name}': not key=value, key=value in the brackets") from None
+    keys = [*BASE_DEFAULTS, *base]
+    for key in values:
+        if key not in keys:
+            raise InputError(f"{path}: configuration '{name}': unknown key '{key}'{nearest(str(key), keys)}")
+    return {**known[parts[1]], **values}
 
 
 def reason(error: Exception) -> str:

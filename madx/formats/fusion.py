@@ -54,7 +54,7 @@ def load_fusion(folder: Path, encoder: Encoder) -> str:
     name, config, adapters = about.get("name"), about.get("config"), about.get("adapter_names")
     if not isinstance(config, dict) or not isinstance(name, str) or not isinstance(adapters, list):
         raise InputError(f"{path}: 'config', 'name' or 'adapter_names' is missing")
-    absent = [adapter for adapter in adapters if adapter not in encoder.adapters.adapters]
+    absent = [adapter for adapter in adapters if adapter not in encoder.adapters]
     if absent:
         raise InputError(f"{path}: fuses '{absent[0]}', which is not loaded; load its adapter first")
     keys = set(FusionSpec.model_fields)
@@ -76,7 +76,8 @@ def load_fusion(folder: Path, encoder: Encoder) -> str:
 
 
 def save_fusion(folder: Path, encoder: Encoder, setup: Fuse, pickle: bool = False) -> None:
-    fusion: Fusion = encoder.adapters.fusions[setup.name]  # type: ignore[assignment]
+    fusion = encoder.adapters.fusion(setup.name)
+    assert fusion is not None
     folder.mkdir(parents=True, exist_ok=True)
     names = fusion_names(encoder, fusion, setup.name)
     tensors = {names[key]: tensor for key, tensor in fusion.state_dict().items()}

@@ -40,8 +40,8 @@ class BottleneckAdapter(Method):
         layers = (i for i in range(encoder.num_layers) if i not in self.spec.leave_out)
         return next(layers, encoder.num_layers - 1)
 
-    def save(self, folder: Path, encoder: Encoder, name: str) -> None:
-        save_adapter(folder, encoder, name)
+    def save(self, folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
+        save_adapter(folder, encoder, name, save_as=save_as)
 
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:
         load_adapter(folder, encoder, load_as=name)

@@ -29,7 +29,7 @@ class Full(Method):
     def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
         """Nothing to swap."""
 
-    def save(self, folder: Path, encoder: Encoder, name: str) -> None:
+    def save(self, folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
         save_tensors(folder / WEIGHTS, dict(encoder.base.named_parameters()))
 
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:

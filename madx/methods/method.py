@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Method(Frozen):
-    """One file for each. `name` is what the trained part is called in the encoder: a language's code, a task's name."""
+    """One file for each. `name`: what the trained part is called in the encoder, where languages and tasks differ."""
 
     what: ClassVar[str]  # in words, for manifests and cards
     shared: ClassVar[bool] = True  # what is saved is an adapter, which people can pass on
@@ -43,8 +43,8 @@ class Method(Frozen):
         """The lowest layer (from 0) in which something is trained; what is below can be computed once."""
         return 0
 
-    def save(self, folder: Path, encoder: Encoder, name: str) -> None:
-        """Write what was trained into the folder."""
+    def save(self, folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
+        """Write what was trained into the folder, under the name that others know it by."""
         raise NotImplementedError
 
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:

@@ -104,7 +104,7 @@ class LanguageStage(AdapterStep):
             )
 
     def _save(self, folder: Path, encoder: Encoder, head: list[nn.Parameter], session: Session, result: Result) -> None:
-        self.method.save(folder, encoder, self.subject)
+        self.method.save(folder, encoder, self.subject, save_as=self.subject)
         if not self.method.shared:
             return
         if head:

@@ -22,7 +22,7 @@ from madx.stages.lower_states import LowerStates
 from madx.stages.session import Session
 from madx.stages.source_data import Batches, SourceData
 from madx.stages.step import AdapterStep, Result, Step
-from madx.stages.task_model import TaskModel
+from madx.stages.task_model import TaskModel, in_encoder
 from madx.tasks.data import LabelledData
 from madx.tasks.kinds import kind_of
 from madx.training.fit import Part, Schedule, Validation, fit
@@ -82,7 +82,7 @@ class TaskStage(Step):
                 batch,
                 session.training(folder, self.seed, f"task {self.subject}"),
                 self._validation(data, over, len(batches)),
-                penalty=partial(self.method.penalty, encoder, self.subject),
+                penalty=partial(self.method.penalty, encoder, in_encoder(self.subject)),
                 chance=data.chance(),
             )
             for kept in lower.values():
@@ -93,7 +93,7 @@ class TaskStage(Step):
     def trained(self, encoder: Encoder, session: Session) -> TaskModel:
         """The model that was trained, to be retargeted: within the method's `borrowed`."""
         folder = session.folder(self)
-        self.method.load(folder, encoder, self.subject)
+        self.method.load(folder, encoder, in_encoder(self.subject))
         _, head = kind_of(self.train[0].task).load_head(folder, encoder)
         return self._model(encoder, head.eval())
 
@@ -105,7 +105,9 @@ class TaskStage(Step):
 
     def _new(self, encoder: Encoder) -> tuple[dict[str, nn.Parameter], TaskModel]:
         """What is trained: the method's part and the head, with fresh weights."""
-        parameters = self.method.attach(encoder, self.subject, seed_of("task adapter", self.subject, self.seed))
+        parameters = self.method.attach(
+            encoder, in_encoder(self.subject), seed_of("task adapter", self.subject, self.seed)
+        )
         torch.manual_seed(seed_of("head", self.subject, self.seed))
         task = self.train[0].task
         model = self._model(encoder, kind_of(task).head(task, encoder.width))
@@ -141,7 +143,7 @@ class TaskStage(Step):
         return kept
 
     def _save(self, folder: Path, model: TaskModel, result: Result) -> None:
-        self.method.save(folder, model.encoder, self.subject)
+        self.method.save(folder, model.encoder, in_encoder(self.subject), save_as=self.subject)
         model.kind.save_head(folder, model.encoder, model.head, self.subject)
         seal(folder, self._about(result))
         if self.method.shared:

@@ -17,6 +17,11 @@ from madx.tasks.examples import Example, Feature
 from madx.tasks.kinds import kind_of
 
 
+def in_encoder(task: str) -> str:
+    """What a task's adapter is called beside those of languages: `pos` and `ner` are languages too (ISO 639-3)."""
+    return f"task {task}"
+
+
 class TaskModel:
     """The encoder is as `retarget` has left it."""
 
@@ -27,7 +32,7 @@ class TaskModel:
 
     def retarget(self, language: str | None) -> None:
         """Put this language's adapter, which is attached, below; None: none."""
-        self.method.retarget(self.encoder, self.task.name, language)
+        self.method.retarget(self.encoder, in_encoder(self.task.name), language)
 
     def features(self, examples: Sequence[Example]) -> list[Feature]:
         return self.kind.features(examples, self.tokens, self.task)

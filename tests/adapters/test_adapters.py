@@ -79,12 +79,26 @@ def test_only_the_first_adapter_of_a_stack_inverts() -> None:
     assert bank.invertible is None
 
 
+def test_an_adapter_may_have_any_languages_or_tasks_name() -> None:
+    """`cpu`, `pop` and `type` are names that torch's modules have already."""
+    bank = AdapterBank(width=8, num_layers=1, embedding_width=8)
+    for name in ("cpu", "pop", "type", "training"):
+        bank.add(name, BottleneckSpec())
+        bank.activate(name)
+        assert bank.acts(0, "ffn")
+    assert bank.names == ["cpu", "pop", "type", "training"]
+    bank.clear()
+    assert not list(bank.parameters())
+
+
 def test_what_cannot_be_is_refused() -> None:
     bank = AdapterBank(width=8, num_layers=2, embedding_width=8)
     with pytest.raises(ValueError, match="layer 5"):
         bank.add("swe", BottleneckSpec(leave_out=(5,)))
-    with pytest.raises(ValueError, match="unknown non_linearity"):
-        bank.add("swe", BottleneckSpec(non_linearity="relux"))
+    with pytest.raises(ValueError, match="unknown non_linearity 'relux', did you mean 'relu"):
+        BottleneckSpec(non_linearity="relux")
+    with pytest.raises(ValueError, match="scaling"):
+        BottleneckSpec(scaling="1.0")  # type: ignore[arg-type]
     with pytest.raises(KeyError, match="no adapter 'por'"):
         bank.activate("por")
     with pytest.raises(ValueError, match="at least 0.01"):

@@ -161,6 +161,30 @@ def test_damaged_and_foreign_encoders_are_refused_in_one_line(tmp_path: Path) ->
         load_encoder(resolve_encoder(str(folder)), torch.device("cpu"))
 
 
+@pytest.mark.parametrize("model_type", sorted(FAMILIES))
+def test_an_encoder_without_a_tokenizer_is_refused(model_type: str, tmp_path: Path) -> None:
+    """transformers makes one up, of special tokens alone, and scores would come out."""
+    folder = make_encoder(tmp_path / "base", model_type)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(InputError, match="no tokenizer") as error:
+        load_encoder(resolve_encoder(str(folder)), torch.device("cpu")).tokenizer  # noqa: B018
+    assert "\n" not in str(error.value)
+
+
+def test_a_tokenizer_of_another_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FAMILIES, "bert", {**FAMILIES["bert"], "vocab_size": 15_000})
+    folder = make_encoder(tmp_path / "base", "bert")
+    with pytest.raises(InputError, match=r"its tokenizer has \d+ ids, but the embeddings have 15000 rows"):
+        load_encoder(resolve_encoder(str(folder)), torch.device("cpu")).tokenizer  # noqa: B018
+
+
+def test_a_pooler_that_would_be_random_is_refused(encoder: Encoder) -> None:
+    """The fixtures are saved from masked-LM models, which have none."""
+    with pytest.raises(InputError, match="no pooler's weights"):
+        encoder.pooler  # noqa: B018
+
+
 def test_every_family_is_tested() -> None:
     assert {t for family in families.FAMILIES for t in family.model_types} == set(FAMILIES)
 

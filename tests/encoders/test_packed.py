@@ -92,3 +92,25 @@ def test_places_in_the_row() -> None:
     assert packed.groups == [(1, 12), (2, 7), (1, 12), (1, 3)]
     values = torch.arange(MASK.numel()).view(MASK.shape)
     assert torch.equal(packed.row(values)[packed.places(READ)], values[READ])
+
+
+@torch.no_grad()
+def test_padding_in_front_is_left_out_too(encoder: Encoder) -> None:
+    before = torch.arange(12)[None] >= 12 - torch.tensor(LENGTHS)[:, None]
+    inputs = torch.randint(3, 16_000, before.shape, generator=torch.Generator().manual_seed(1)).masked_fill(~before, 0)
+    read = (torch.tensor([0, 1, 1, 3, 4]), torch.tensor([0, 5, 11, 7, 10]))
+    packed = encoder.hidden(inputs, before, read=read)
+    encoder.can_pack = False
+    torch.testing.assert_close(packed, encoder.hidden(inputs, before, read=read), rtol=1e-4, atol=1e-5)
+
+
+def test_how_batches_are_made_does_not_follow_the_active_adapter(tiny: Encoder) -> None:
+    """They are made in a thread, an update ahead of the setup that they meet."""
+    assert tiny.packs
+    tiny.adapters.add("swe", BottleneckSpec())
+    tiny.adapters.add("por", BottleneckSpec(use_gating=True))
+    for name in ("swe", "por"):
+        tiny.adapters.activate(name)
+        assert not tiny.packs
+    tiny.clear()
+    assert tiny.packs

@@ -4,7 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from conftest import make_encoder
+from huggingface_hub import HfApi
 
 from madx.config import digest
 from madx.encoders.reference import resolve_encoder
@@ -24,3 +26,17 @@ def test_an_encoder_with_another_configuration_or_tokenizer_is_another_one(tmp_p
         other = resolve_encoder(str(changed))
         assert other.digest == first.digest  # an adapter fits weights
         assert digest(other) != digest(first)
+
+
+def test_a_hub_encoder_is_loaded_at_the_commit_that_its_digest_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the branch, which may have moved by then."""
+    commits = {None: "c0ffee", "v2": "beef"}
+
+    class Info:
+        def __init__(self, sha: str) -> None:
+            self.sha = sha
+
+    monkeypatch.setattr(HfApi, "model_info", lambda self, name, revision: Info(commits[revision]))
+    for revision, commit in commits.items():
+        ref = resolve_encoder("someone/encoder", revision)
+        assert (ref.name, ref.digest, ref.revision) == ("someone/encoder", f"commit:{commit}", commit)

@@ -70,9 +70,36 @@ def test_keys_without_the_base_prefix_are_read(tiny: Encoder, tmp_path: Path) ->
     load_adapter(tmp_path, tiny)
 
 
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("pfeiffer", BottleneckSpec()),
+        ("pfeiffer+inv[reduction_factor=2]", BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec())),
+        (
+            "seq_bn_inv[reduction_factor=2, inv_adapter_reduction_factor=4.0,leave_out=[1], scaling='learned']",
+            BottleneckSpec(
+                reduction_factor=2.0, invertible=InvertibleSpec(reduction_factor=4.0), leave_out=(1,), scaling="learned"
+            ),
+        ),
+        ("houlsby[reduction_factor={'0': 2, 'default': 4}]",
+         BottleneckSpec(reduction_factor={"0": 2.0, "default": 4.0}, placement=("attention", "ffn"),
+                        original_ln_before=False, non_linearity="swish")),
+    ],
+)  # fmt: skip
+def test_a_configuration_by_its_name(tiny: Encoder, tmp_path: Path, name: str, spec: BottleneckSpec) -> None:
+    saved(tmp_path, tiny, spec)
+    _edit(tmp_path, config=name)
+    assert load_adapter(tmp_path, tiny)[1].spec == spec
+
+
 def _edit(folder: Path, **changes: object) -> None:
     path = folder / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "adapter_config.json").read_text())["config"]
+    _edit(folder, config={**config, **changes})
 
 
 def _tensors(folder: Path, change: object) -> None:
@@ -110,6 +137,11 @@ BAD = {
     "made for model_type bert": lambda f: _edit(f, model_type="bert"),
     "made for hidden_size 768": lambda f: _edit(f, hidden_size=768),
     "configuration 'nonsense'": lambda f: _edit(f, config="nonsense"),
+    "unknown key 'reduction_facto', did you mean": lambda f: _edit(f, config="pfeiffer[reduction_facto=2]"),
+    "not key=value": lambda f: _edit(f, config="pfeiffer[__import__('os').getcwd()]"),
+    "'1.0' is not a number": lambda f: _config(f, scaling="1.0"),
+    "'2' is not a number": lambda f: _config(f, reduction_factor="2"),
+    "unknown non_linearity 'rellu', did you mean 'relu'": lambda f: _config(f, non_linearity="rellu"),
     "config lacks 'mh_adapter'": lambda f: _edit(f, config={}),
     "architecture 'lora'": lambda f: _edit(f, config={"architecture": "lora"}),
     "names are not empty": lambda f: _edit(f, name="../../x.y"),
@@ -126,7 +158,7 @@ def test_what_cannot_be_right_is_refused_in_one_line(tiny: Encoder, tmp_path: Pa
     if message not in ("names are not empty",):
         assert message in str(error.value)
     assert "\n" not in str(error.value)
-    assert not tiny.adapters.adapters
+    assert not tiny.adapters.names
     assert not Path("/tmp/madx-was-here").exists()
 
 

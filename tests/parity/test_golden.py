@@ -163,7 +163,7 @@ def test_training(path: Path) -> None:
     named: dict[str, torch.nn.Parameter] = {}
     trained = setup_from_dict(meta["train"], "meta")
     if meta.get("fusion"):
-        fusion = encoder.adapters.fusions[trained.name]
+        fusion = encoder.adapters.fusion(trained.name)
         for ours, theirs in fusion_names(encoder, fusion, trained.name).items():
             named[theirs] = fusion.get_parameter(ours)
     for name in [] if meta.get("fusion") else leaves(trained):

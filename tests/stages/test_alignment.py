@@ -41,6 +41,7 @@ def test_lines_that_do_not_correspond_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_target_is_drawn_to_the_source_and_the_source_stays(encoder: Encoder) -> None:
+    torch.manual_seed(0)
     for name in ("eng", "swe"):
         encoder.adapters.add(name, BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec()))
     source, target = encoder.adapters.get("eng").requires_grad_(False), encoder.adapters.get("swe")
@@ -49,7 +50,7 @@ def test_the_target_is_drawn_to_the_source_and_the_source_stays(encoder: Encoder
     assert len(pairs.pairs) == len(PAIRS)
     optimizer = torch.optim.AdamW(target.parameters(), lr=3e-3)
     losses = []
-    for step in range(25):
+    for step in range(40):
         total = torch.zeros(())
         for part in pairs.batch(step, 16, 1, 1.0, encoder.device):
             total = total + alignment_loss(encoder, "eng", "swe", part)
