@@ -26,7 +26,7 @@ from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import BUNDLED, resolve_encoder
 from madx.pipeline.plan import Planner
 from madx.pipeline.recipe import recipe_from
-from madx.stages.language import held_out_loss, masked_for, masked_lm_loss, parts_of
+from madx.stages.language import held_out_loss, masked_blocks, masked_for, masked_lm_loss, parts_of
 from madx.training.fit import Micro, Schedule, fit
 
 HERE = Path(__file__).parent
@@ -49,10 +49,8 @@ def prepare(folder: Path, code: str, encoder: Encoder, data: Path) -> tuple[Bloc
         file.truncate(4 * BLOCK * min(HELD_OUT, len(held_out)))
     held_out = Blocks(folder / "held_out.bin", BLOCK)
     np.save(folder / "train.npy", np.concatenate(list(train.in_order(1000))))
-    masked = [
-        masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
-        for number, rows in enumerate(held_out.in_order(max(1, encoder.many_tokens // BLOCK)))
-    ]
+    size = max(1, encoder.many_tokens // BLOCK)
+    masked = [masked_blocks(encoder, rows, n * size) for n, rows in enumerate(held_out.in_order(size))]
     labels = [torch.full_like(m.ids_BT, -100).masked_scatter(m.chosen_BT, m.targets_M) for m in masked]
     np.savez(
         folder / "held_out.npz", ids=torch.cat([m.ids_BT for m in masked]), labels=torch.cat(labels),
