@@ -21,12 +21,11 @@ import torch
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.catalog.find import Catalogue
 from madx.corpora.packing import Blocks
-from madx.device import seed_of
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import BUNDLED, resolve_encoder
 from madx.pipeline.plan import Planner
 from madx.pipeline.recipe import recipe_from
-from madx.stages.masked_lm import MaskedLm, masked_for
+from madx.stages.masked_lm import MaskedLm, masked_blocks
 from madx.training.fit import Run, Schedule, fit
 
 HERE = Path(__file__).parent
@@ -49,10 +48,8 @@ def prepare(folder: Path, code: str, encoder: Encoder, data: Path) -> tuple[Bloc
         file.truncate(4 * BLOCK * min(HELD_OUT, len(held_out)))
     held_out = Blocks(folder / "held_out.bin", BLOCK)
     np.save(folder / "train.npy", np.concatenate(list(train.in_order(1000))))
-    masked = [
-        masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
-        for number, rows in enumerate(held_out.in_order(max(1, encoder.many_tokens // BLOCK)))
-    ]
+    size = max(1, encoder.many_tokens // BLOCK)
+    masked = [masked_blocks(encoder, rows, n * size) for n, rows in enumerate(held_out.in_order(size))]
     labels = [torch.full_like(m.ids_BT, -100).masked_scatter(m.chosen_BT, m.targets_M) for m in masked]
     np.savez(
         folder / "held_out.npz", ids=torch.cat([m.ids_BT for m in masked]), labels=torch.cat(labels),

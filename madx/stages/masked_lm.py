@@ -109,13 +109,22 @@ def masked_lm_loss(encoder: Encoder, masked: Masked, vocabulary: CorpusVocabular
     return encoder.masked_lm_loss(states_MD, vocabulary.place_V[targets_M], vocabulary.decoder)
 
 
+def masked_blocks(encoder: Encoder, blocks: np.ndarray, first: int) -> Masked:
+    """Held-out blocks from the `first` on, each masked by its number: the same in batches of any size."""
+    each = [
+        masked_for(encoder, torch.from_numpy(block[None]), seed_of("held out", number))
+        for number, block in enumerate(blocks, first)
+    ]
+    return Masked(*(torch.cat(parts) for parts in zip(*each, strict=True)))
+
+
 @torch.no_grad()
 def held_out_loss(encoder: Encoder, held_out: Blocks) -> dict[str, float]:
     total, count = 0.0, 0
     size = max(1, encoder.many_tokens // held_out.length)
     with encoder.evaluating():
         for number, rows in enumerate(held_out.in_order(size)):
-            masked = masked_for(encoder, torch.from_numpy(rows), seed_of("held out", number))
+            masked = masked_blocks(encoder, rows, number * size)
             total += masked_lm_loss(encoder, masked).item()
             count += len(masked.targets_M)
     mean = total / count

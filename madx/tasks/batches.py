@@ -69,17 +69,18 @@ def by_length(features: Sequence[Feature], tokens: int, packed: bool) -> Iterato
         for _, part in groupby(zip(order, ends, strict=True), key=lambda one: (one[1] - 1) * count // ends[-1]):
             yield [i for i, _ in part]
         return
-    least, start = [0.0], [0]  # of the first n features: what they cost, and where their last batch begins
+    length = np.array([features[i].length for i in order])
+    rows = np.cumsum([0, *(len(features[i].sequences) for i in order)])  # of the first n features
+    least = np.zeros(len(order) + 1)  # what they cost
+    start = [0] * (len(order) + 1)  # where their last batch begins
+    lowest = 0  # no batch that ends at `end` or later can begin before
     for end in range(1, len(order) + 1):
-        rows, best = 0, (math.inf, end - 1)
-        for first in range(end - 1, -1, -1):
-            rows += len(features[order[first]].sequences)
-            padded = rows * features[order[first]].length  # the first is the longest
-            if padded > tokens and first < end - 1:
-                break
-            best = min(best, (least[first] + padded + tokens / 16, first))
-        least.append(best[0])
-        start.append(best[1])
+        while lowest < end - 1 and (rows[end] - rows[lowest]) * length[lowest] > tokens:
+            lowest += 1
+        padded = (rows[end] - rows[lowest:end]) * length[lowest:end]  # a batch's first is its longest
+        costs = least[lowest:end] + padded + tokens / 16
+        start[end] = lowest + int(costs.argmin())
+        least[end] = costs[start[end] - lowest]
     cuts = [len(order)]
     while cuts[-1]:
         cuts.append(start[cuts[-1]])

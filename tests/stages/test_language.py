@@ -1,12 +1,16 @@
 """Stage one's loss: where it is computed, and over which tokens."""
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.corpora.masking import Masked
+from madx.corpora.packing import Blocks
 from madx.encoders.encoder import Encoder
-from madx.stages.masked_lm import CorpusVocabulary, masked_lm_loss
+from madx.stages.masked_lm import CorpusVocabulary, held_out_loss, masked_lm_loss
 
 IDS = torch.tensor([[1, 50, 4, 70, 80, 4, 2], [1, 90, 100, 4, 60, 50, 2]])
 MASKED = Masked(IDS, IDS == 4, torch.tensor([60, 70, 50]))
@@ -45,3 +49,17 @@ def test_a_corpus_softmax_is_the_full_one_without_the_tokens_that_never_occur(en
     )
     assert torch.allclose(plain, masked_lm_loss(encoder, MASKED, vocabulary), rtol=1e-5)
     assert plain < masked_lm_loss(encoder, MASKED)
+
+
+def test_the_held_out_loss_is_the_same_in_batches_of_any_size(
+    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU takes more blocks at once; what is masked doesn't depend on that."""
+    with_adapter(tiny)
+    ids = np.random.default_rng(0).integers(10, 2000, (13, 16))
+    ids.astype(np.dtype("<i4")).tofile(tmp_path / "held_out.bin")
+    losses = []
+    for tokens in (16, 64, 10_000):
+        monkeypatch.setattr(Encoder, "many_tokens", tokens)
+        losses.append(held_out_loss(tiny, Blocks(tmp_path / "held_out.bin", 16))["held_out_loss"])
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)

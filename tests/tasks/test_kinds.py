@@ -2,11 +2,15 @@
 
 import itertools
 import json
+import math
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from madx.catalog.task import TaskSpec
 from madx.config import InputError
@@ -105,6 +109,37 @@ def test_a_prediction_does_not_depend_on_the_batch(tiny: Encoder) -> None:
 def test_a_long_sentence_does_not_pad_the_short_ones() -> None:
     features = [Feature((tuple(range(n)),), None, None, 0) for n in (60, *[5] * 20)]
     assert list(by_length(features, 640, packed=False)) == [[0], list(range(1, 21))]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    lengths=st.lists(st.integers(1, 40), max_size=9), choices=st.integers(1, 3), tokens=st.sampled_from([8, 60, 200])
+)
+def test_no_other_cut_computes_less(lengths: list[int], choices: int, tokens: int) -> None:
+    """Every cut of the sorted features, tried one by one."""
+    features = [Feature((tuple(range(n)),) * choices, None, None, 0) for n in lengths]
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+
+    def cost(batches: list[list[int]]) -> float:
+        padded = [choices * len(b) * lengths[b[0]] for b in batches]
+        fits = all(p <= tokens or len(b) == 1 for p, b in zip(padded, batches, strict=True))
+        return sum(padded) + len(batches) * tokens / 16 if fits else math.inf
+
+    found = list(by_length(features, tokens, packed=False))
+    assert [i for batch in found for i in batch] == order
+    every = []
+    for cuts in itertools.product((False, True), repeat=max(0, len(order) - 1)):
+        edges = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), len(order)]
+        every.append(cost([order[a:b] for a, b in itertools.pairwise(edges) if a < b]))
+    assert cost(found) == pytest.approx(min(every))
+
+
+def test_many_short_sentences_are_cut_at_once() -> None:
+    """A GPU takes thousands of them in a batch; a look at every pair took a minute."""
+    features = [Feature((tuple(range(5 + i % 40)),), None, None, 0) for i in range(10_000)]
+    began = time.perf_counter()
+    assert sum(map(len, by_length(features, 32_768, packed=False))) == 10_000
+    assert time.perf_counter() - began < 5
 
 
 def test_without_padding_batches_are_of_equal_size() -> None:
