@@ -14,7 +14,7 @@ from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.prepare import HELD_OUT_SHARE
 from madx.encoders.reference import BUNDLED
-from madx.pipeline.plan import Planner
+from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
 from madx.stages.evaluate import Evaluation
 from madx.stages.language import LanguageStage

@@ -23,7 +23,7 @@ from madx.catalog.find import Catalogue
 from madx.corpora.packing import Blocks
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import BUNDLED, resolve_encoder
-from madx.pipeline.plan import Planner
+from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import recipe_from
 from madx.stages.masked_lm import MaskedLm, masked_blocks
 from madx.training.fit import Run, Schedule, fit

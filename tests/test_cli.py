@@ -151,3 +151,28 @@ def test_a_tracker_that_is_not_installed_is_named(project: Path) -> None:
         "--set",
         'trackers=["mlflow"]',
     )
+
+
+def test_an_adapter_option_names_its_language(project: Path) -> None:
+    done = madx("evaluate", "tags", "--target", "swe", "--adapter", "some/folder", cwd=project)
+    assert done.returncode == 2
+    assert "--adapter some/folder: write LANGUAGE=ADDRESS, e.g. swe=some/folder" in done.stderr
+
+
+def test_data_that_is_not_there(project: Path) -> None:
+    refused(project, r"--data nowhere: no such directory", "--data", "nowhere")
+
+
+def test_layers_that_the_encoder_lacks(project: Path) -> None:
+    refused(project, r"leave_out = \[2\]: .* has the layers 0 to 1", "--set", "task_adapter.leave_out=[2]")
+
+
+def test_a_misspelt_non_linearity(project: Path) -> None:
+    refused(project, r"key 'language_adapter.*rellu", "--set", "language_adapter.non_linearity=rellu")
+
+
+def test_stage_two_alone_for_a_method_that_needs_targets(project: Path) -> None:
+    for method in ("full-target-mlm", "tlr"):
+        done = madx("task", "train", "tags", "--method", method, cwd=project)
+        assert done.returncode == 2
+        assert f"--method {method}: it is trained for targets" in done.stderr

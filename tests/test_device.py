@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from madx.config import InputError
-from madx.device import choose_precision
+from madx.device import STATUS, choose_precision, peak_memory, reset_peak_memory, set_threads
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -41,3 +41,28 @@ def test_emulated_bf16_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, d
         choose_precision("bf16", torch.device(device))
     assert "\n" not in str(error.value)
     assert choose_precision("auto", torch.device(device)) == "fp32"
+
+
+def test_a_peak_is_a_steps_own() -> None:
+    """Linux forgets a peak when it is asked to; elsewhere it is the process's."""
+    if not STATUS.exists():
+        pytest.skip("the process's peak can't be reset here")
+    cpu = torch.device("cpu")
+    big = b"x" * (300 << 20)
+    high = peak_memory(cpu)
+    del big
+    reset_peak_memory(cpu)
+    if peak_memory(cpu) >= high:
+        pytest.skip("this container forbids it")
+    assert peak_memory(cpu) < high - (200 << 20)
+
+
+def test_without_affinity_all_cores_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """macOS."""
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    seen: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", seen.append)
+    set_threads()
+    assert seen == [6]

@@ -15,7 +15,7 @@ from madx.cli.show import execute, print_plan, print_scores
 from madx.config import InputError
 
 if TYPE_CHECKING:
-    from madx.pipeline.plan import Planner
+    from madx.pipeline.planner import Planner
     from madx.stages.session import Session
 
 

@@ -11,7 +11,7 @@ from madx.config import InputError
 
 if TYPE_CHECKING:
     from madx.catalog.find import Catalogue
-    from madx.pipeline.plan import Planner
+    from madx.pipeline.planner import Planner
     from madx.pipeline.recipe import Recipe
     from madx.stages.session import Session
 
@@ -37,7 +37,7 @@ def project(
     Raises InputError for a device, a folder or a tracker that isn't there.
     """
     from madx.device import choose_device, choose_precision, set_threads
-    from madx.pipeline.plan import Planner
+    from madx.pipeline.planner import Planner
     from madx.stages.session import Session
     from madx.store import Store
 

@@ -14,7 +14,7 @@ from madx.cli.show import execute
 from madx.config import InputError, nearest
 
 if TYPE_CHECKING:
-    from madx.pipeline.plan import Planner
+    from madx.pipeline.planner import Planner
     from madx.stages.session import Session
     from madx.stages.step import Step
 
@@ -23,9 +23,9 @@ HERE = Path("command line")  # beside which there are no files but the working d
 
 def _train(planner: Planner, wanted: Sequence[Step], session: Session, quiet: bool) -> None:
     """These steps and all that they stand on; prints their folders."""
-    from madx.pipeline.plan import check_plan, plan_of
+    from madx.pipeline.plan import check_plan
 
-    plan = plan_of(planner, wanted)
+    plan = planner.plan_of(wanted)
     check_plan(plan, session)
     execute(plan, session, quiet)
     for step in wanted:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer
 
 from madx.adapters.bank import AdapterBank
 from madx.adapters.setup import Parallel
@@ -20,10 +17,10 @@ from madx.config import InputError, first_line
 from madx.device import Precision, choose_precision
 from madx.encoders.families import family_of
 from madx.encoders.lm_head import Decoder, summed_cross_entropy
+from madx.encoders.load import load_model, quietly
 from madx.encoders.lower import Layers, Lower
 from madx.encoders.packed import ATTENTION, Packed
 from madx.encoders.reference import EncoderRef
-from madx.encoders.rounded import NAME, load_rounded
 from madx.encoders.sites import Positions
 
 if TYPE_CHECKING:
@@ -120,7 +117,7 @@ class Encoder:
         """
         options = {"revision": self.ref.revision, "output_loading_info": True}
         try:
-            model, info = _quietly(lambda: AutoModel.from_pretrained(self.ref.path, **options))
+            model, info = quietly(lambda: AutoModel.from_pretrained(self.ref.path, **options))
         except OSError as error:
             raise InputError(f"model '{self.ref.name}': no pooler: {first_line(error)}") from None
         found = dict(model.named_children()).get("pooler")
@@ -268,42 +265,3 @@ def load_encoder(ref: EncoderRef, device: torch.device, precision: Precision = "
     chosen = choose_precision(precision, device)
     model, head_is_there = load_model(ref)
     return Encoder(model, ref, device, chosen, head_is_there)
-
-
-def load_model(ref: EncoderRef) -> tuple[Any, bool]:
-    """The transformers model in fp32, and whether its masked-LM head is trained. Raises InputError in one line."""
-    if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
-        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    try:
-        config = AutoConfig.from_pretrained(ref.path, revision=ref.revision)
-        family = family_of(config.model_type, ref.name)
-        options = {"revision": ref.revision, "dtype": torch.float32, "output_loading_info": True}
-        rounded = Path(ref.path) / NAME
-        if rounded.exists():
-            model = AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
-            info = {"missing_keys": model.load_state_dict(load_rounded(rounded), strict=False).missing_keys}
-        else:
-            model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
-            if family.corrected(config, info["unexpected_keys"]):
-                model, info = _quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"model '{ref.name}': cannot be loaded: {first_line(error)}") from None
-    prefix = model.base_model_prefix + "."
-    missing = [k for k in info["missing_keys"] if k.startswith(prefix)]
-    if missing:
-        raise InputError(
-            f"model '{ref.name}': its weights lack {len(missing)} tensors of the encoder, e.g. {missing[0]}"
-        )
-    return model, not any("dense" in k or "transform" in k for k in info["missing_keys"])
-
-
-def _quietly(load: Any) -> Any:
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        return load()
-    finally:
-        logging.set_verbosity(level)

@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from madx.config import InputError, first_line
-from madx.encoders.encoder import load_model
+from madx.encoders.load import load_model
 from madx.encoders.reference import EncoderRef
 
 

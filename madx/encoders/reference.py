@@ -3,13 +3,17 @@
 No torch, no transformers: a plan needs only this.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 from madx.config import PLACE, Frozen, InputError, digest, file_digest, first_line
 
 BUNDLED = Path(__file__).parent / "mini"
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "model.npz")
+WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+    "model.npz",
+)  # fmt: skip
 SETTINGS = (".json", ".model", ".txt")  # what a configuration and a tokenizer are made of
 # Hub ids are known by many short names; these are the ones that `madx models` lists.
 KNOWN = {
@@ -46,17 +50,31 @@ def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
     if folder.is_dir():
         if not (folder / "config.json").exists():
             raise InputError(f"model '{name}': {folder} has no config.json")
-        weights = [folder / file for file in WEIGHTS if (folder / file).exists()]
-        if not weights:
-            raise InputError(f"model '{name}': {folder} has no weights ({', '.join(WEIGHTS)})")
         beside = {f.name: file_digest(f) for f in folder.iterdir() if f.suffix in SETTINGS}
         return EncoderRef(
-            name=name, digest="sha256:" + file_digest(weights[0]), settings=digest(beside), folder=str(folder)
+            name=name, digest="sha256:" + _weights_digest(name, folder), settings=digest(beside), folder=str(folder)
         )
     if name.startswith((".", "/", "~")):
         raise InputError(f"model '{name}': no such directory")
     commit = _hub_commit(name, revision)
     return EncoderRef(name=name, digest=f"commit:{commit}", revision=commit)
+
+
+def _weights_digest(name: str, folder: Path) -> str:
+    """Of the weights' file; where they are in shards, of the index and of every shard that it names."""
+    found = next((folder / file for file in WEIGHTS if (folder / file).exists()), None)
+    if found is None:
+        raise InputError(f"model '{name}': {folder} has no weights ({', '.join(WEIGHTS)})")
+    if found.suffix != ".json":
+        return file_digest(found)
+    try:
+        shards = sorted(set(json.loads(found.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"model '{name}': {found} is no index of shards") from None
+    for shard in shards:
+        if not (folder / shard).is_file():
+            raise InputError(f"model '{name}': {found} names {shard}, which is not there")
+    return digest([file_digest(found), *(file_digest(folder / shard) for shard in shards)])
 
 
 def _hub_commit(name: str, revision: str | None) -> str:

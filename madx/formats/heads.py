@@ -16,7 +16,8 @@ from madx.adapters.heads import Head, HeadSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.encoders.families import FAMILIES
-from madx.formats.adapterhub import CONFIG, about_encoder, put, read_json_object, read_tensors, reason, save_weights
+from madx.formats.adapter_config import reason
+from madx.formats.adapterhub import CONFIG, about_encoder, put, read_json_object, read_tensors, save_weights
 from madx.store import write_json
 
 HEAD_CONFIG, HEAD_WEIGHTS, HEAD_PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"

@@ -16,7 +16,7 @@ from madx.methods.method import Method
 from madx.stages.step import AdapterStep
 
 if TYPE_CHECKING:
-    from madx.pipeline.plan import Planner
+    from madx.pipeline.planner import Planner
     from madx.pipeline.recipe import Recipe
     from madx.stages.language import LanguageStage
 

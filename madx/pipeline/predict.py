@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from madx.config import InputError, nearest
 from madx.pipeline.grid import GRID
-from madx.pipeline.plan import Planner
+from madx.pipeline.planner import Planner
 from madx.stages.session import Session
 
 

@@ -34,7 +34,7 @@ def score_run(folder: Path) -> list[Score]:
                 Score(
                     model=run["model"]["name"], task=cell["task"], metric=metric.name, method=cell["method"],
                     source=run["source"], target=cell["target"], seed=cell["seed"], value=value, ci_low=low,
-                    ci_high=high, n=len(gold), steps_seconds=cell["seconds"],
+                    ci_high=high, n=len(gold),
                     adapter_ids="+".join(cell["adapters"]), primary=number == 0,
                 )
             )  # fmt: skip

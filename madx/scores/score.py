@@ -17,6 +17,5 @@ class Score(Frozen):
     ci_low: float
     ci_high: float
     n: int
-    steps_seconds: float  # of training everything this cell stands on and of its evaluation
     adapter_ids: str  # the folders in the store, joined by +
     primary: bool = True

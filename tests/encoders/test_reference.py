@@ -8,7 +8,7 @@ import pytest
 from conftest import make_encoder
 from huggingface_hub import HfApi
 
-from madx.config import digest
+from madx.config import InputError, digest
 from madx.encoders.reference import resolve_encoder
 
 
@@ -40,3 +40,19 @@ def test_a_hub_encoder_is_loaded_at_the_commit_that_its_digest_names(monkeypatch
     for revision, commit in commits.items():
         ref = resolve_encoder("someone/encoder", revision)
         assert (ref.name, ref.digest, ref.revision) == ("someone/encoder", f"commit:{commit}", commit)
+
+
+@pytest.mark.parametrize("index", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
+def test_a_replaced_shard_is_another_encoder(tmp_path: Path, index: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / index).write_text('{"weight_map": {"a": "one.bin", "b": "two.bin", "c": "one.bin"}}')
+    with pytest.raises(InputError, match=r"names one\.bin, which is not there"):
+        resolve_encoder(str(tmp_path))
+    for name in ("one.bin", "two.bin"):
+        (tmp_path / name).write_bytes(name.encode())
+    first = resolve_encoder(str(tmp_path))
+    (tmp_path / "two.bin").write_bytes(b"replaced")
+    assert digest(resolve_encoder(str(tmp_path))) != digest(first)
+    (tmp_path / index).write_text("[]")
+    with pytest.raises(InputError, match="is no index of shards"):
+        resolve_encoder(str(tmp_path))

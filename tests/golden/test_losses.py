@@ -116,7 +116,7 @@ def recorded_losses() -> Iterator[list[float]]:
 def losses_of(folder: Path, family: str) -> dict[str, list[float]]:
     """By stage: `language-swe` and `task-tags`."""
     from madx.catalog.find import Catalogue
-    from madx.pipeline.plan import Planner
+    from madx.pipeline.planner import Planner
     from madx.pipeline.recipe import load_recipe
     from madx.stages.session import Session
     from madx.store import Store

@@ -10,7 +10,8 @@ import torch
 from madx.catalog.find import Catalogue
 from madx.config import RunError
 from madx.pipeline.helpers import helpers, jobs_for
-from madx.pipeline.plan import Plan, Planner
+from madx.pipeline.plan import Plan
+from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
 from madx.stages.session import Session
 from madx.store import Store

@@ -8,7 +8,8 @@ from madx.catalog.find import Catalogue
 from madx.config import InputError
 from madx.methods.full import Full
 from madx.pipeline.grid import GRID
-from madx.pipeline.plan import Cell, Planner
+from madx.pipeline.plan import Cell
+from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
 from madx.stages.language import LanguageStage
 

@@ -42,7 +42,7 @@ def test_no_resamples_no_interval() -> None:
 def score(method: str, target: str, value: float, seed: int = 1) -> Score:
     return Score(
         model="mini", task="pos", metric="accuracy", method=method, source="eng", target=target, seed=seed, value=value,
-        ci_low=value - 1, ci_high=value + 1, n=9, steps_seconds=1.0, adapter_ids="a+b",
+        ci_low=value - 1, ci_high=value + 1, n=9, adapter_ids="a+b",
     )  # fmt: skip
 
 

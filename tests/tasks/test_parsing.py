@@ -17,6 +17,7 @@ from madx.encoders.encoder import Encoder
 from madx.tasks import parsing
 from madx.tasks.batches import Tokens, pad
 from madx.tasks.kinds import kind_of
+from madx.tasks.trees import best_tree
 
 SPEC = TaskSpec(name="dep", kind="parsing", metric="las", labels=("root", "nsubj", "obj", "det", "parataxis"))
 SENTENCE = """# text = the dog sees a cat
@@ -57,7 +58,7 @@ def test_the_tree_is_the_best_of_all(words: int) -> None:
         scores_WH = rng.normal(size=(words, words + 1)) * 3
         trees = [h for h in itertools.product(range(words + 1), repeat=words) if is_tree(list(h))]
         best = max(value(scores_WH, list(heads)) for heads in trees)
-        found = parsing.best_tree(scores_WH)
+        found = best_tree(scores_WH)
         assert is_tree(found)
         assert value(scores_WH, found) == pytest.approx(best)
 
@@ -73,7 +74,7 @@ def test_the_tree_is_as_good_as_another_librarys(words: int, seed: int) -> None:
             graph.add_edge(head, word + 1, weight=scores_WH[word, head] - (1e4 if head == 0 else 0))
     theirs = nx.maximum_spanning_arborescence(graph)
     heads = [next(iter(theirs.predecessors(word + 1))) for word in range(words)]
-    found = parsing.best_tree(scores_WH)
+    found = best_tree(scores_WH)
     assert is_tree(found)
     assert value(scores_WH, found) == pytest.approx(value(scores_WH, heads))
 

@@ -1,0 +1,57 @@
+"""A transformers model as it was published: from the Hub, a folder, or rounded weights. Every refusal is one line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForMaskedLM
+
+from madx.config import InputError, first_line
+from madx.encoders.families import family_of
+from madx.encoders.reference import EncoderRef
+from madx.encoders.rounded import NAME, load_rounded
+
+
+def load_model(ref: EncoderRef) -> tuple[Any, bool]:
+    """The transformers model in fp32, and whether its masked-LM head is trained. Raises InputError in one line."""
+    if "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ:
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    try:
+        config = AutoConfig.from_pretrained(ref.path, revision=ref.revision)
+        family = family_of(config.model_type, ref.name)
+        options = {"revision": ref.revision, "dtype": torch.float32, "output_loading_info": True}
+        rounded = Path(ref.path) / NAME
+        if rounded.exists():
+            model = AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
+            info = {"missing_keys": model.load_state_dict(load_rounded(rounded), strict=False).missing_keys}
+        else:
+            model, info = quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
+            if family.corrected(config, info["unexpected_keys"]):
+                model, info = quietly(lambda: AutoModelForMaskedLM.from_pretrained(ref.path, config=config, **options))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"model '{ref.name}': cannot be loaded: {first_line(error)}") from None
+    prefix = model.base_model_prefix + "."
+    missing = [k for k in info["missing_keys"] if k.startswith(prefix)]
+    if missing:
+        raise InputError(
+            f"model '{ref.name}': its weights lack {len(missing)} tensors of the encoder, e.g. {missing[0]}"
+        )
+    return model, not any("dense" in k or "transform" in k for k in info["missing_keys"])
+
+
+def quietly(load: Callable[[], Any]) -> Any:
+    """Without transformers' bars and advice."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return load()
+    finally:
+        logging.set_verbosity(level)

@@ -1,0 +1,264 @@
+"""Recipe to plan: what each method, target and seed trains and is evaluated with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from madx.catalog.find import Catalogue
+from madx.catalog.language import Language
+from madx.catalog.task import TaskSpec
+from madx.config import InputError
+from madx.corpora.prepare import Corpus
+from madx.encoders.reference import resolve_encoder
+from madx.formats.manifest import check
+from madx.methods.bottleneck import BottleneckAdapter
+from madx.methods.full import Full
+from madx.pipeline.grid import GRID, Row
+from madx.pipeline.plan import Cell, Plan, plan_of
+from madx.pipeline.recipe import Recipe
+from madx.pipeline.sources import Sources
+from madx.sharing.address import parse_address
+from madx.sharing.fetch import digests_of, fetch
+from madx.stages.alignment import Alignment
+from madx.stages.imported import ImportedAdapter
+from madx.stages.language import LanguageStage
+from madx.stages.step import AdapterStep, Step
+from madx.stages.task import TaskStage
+from madx.stages.text import TextStage
+from madx.tasks.data import LabelledData, Split, labelled_data
+from madx.tasks.kinds import kind_of
+from madx.training.fit import Schedule
+
+
+class Planner:
+    """Builds the steps of a recipe; the same value is built once."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        catalogue: Catalogue,
+        data: Path | None,
+        beside: Path | None = None,
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
+        self.recipe, self.catalogue, self.data, self.beside = recipe, catalogue, data, beside
+        self.sources = Sources(recipe, catalogue, data, beside)
+        encoder = resolve_encoder(recipe.model, recipe.revision)
+        self.encoder = encoder.model_copy(update={"precision": precision})
+        self.source_codes = [self.language(name).code for name in recipe.source]
+        self.notes: list[str] = []
+        self._labelled: dict[tuple[str, str, Split], LabelledData | None] = {}
+        self._adapters: dict[str, AdapterStep] = {}
+        self._stages: dict[tuple[str, Row, tuple[str, ...], int], TaskStage] = {}
+        self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
+
+    def plan(self) -> Plan:
+        """Every cell of the recipe."""
+        cells = [
+            self.cell(task, method, target, seed)
+            for task in map(self.task, self.recipe.tasks)
+            for method in self.recipe.methods
+            for seed in self._seeds(method)
+            for target in [*self.targets_of(task, method), *self._tested_sources(task, method)]
+        ]
+        return self.plan_of([step for cell in cells for step in cell.needs], cells)
+
+    def plan_of(self, wanted: Iterable[Step], cells: Sequence[Cell] = ()) -> Plan:
+        """Some steps and all that they stand on."""
+        return plan_of(self.recipe, self.encoder, wanted, cells, self.notes)
+
+    def cell(self, task: TaskSpec, method: str, target: str, seed: int) -> Cell:
+        """What `method` trains for `task`, and answers `target` with. Everybody who wants to know asks here."""
+        row = GRID[method]
+        stage = self._task_stage(task, row, target, self.targets_of(task, method), seed)
+        code = {"target": target, "source": self.source_codes[0], "none": None}[row.evaluated_with]
+        return Cell(
+            task.name, method, target, seed, stage,
+            language=row.adapter(self, code) if code else None,
+            test=self.labelled(task, target, "test"),
+            weights=self.recipe.evaluation.weights,
+        )  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------- languages and tasks
+
+    def language(self, name: str) -> Language:
+        return self.catalogue.language(name)
+
+    def task(self, name: str) -> TaskSpec:
+        """Raises InputError where its file can't be right."""
+        task = self.catalogue.task(name)
+        kind_of(task)
+        return task
+
+    def labelled(self, task: TaskSpec, code: str, split: Split) -> LabelledData | None:
+        key = (task.name, code, split)
+        if key not in self._labelled:
+            self._labelled[key] = labelled_data(task, code, split, self.data, self.language(code).has_spaces)
+        return self._labelled[key]
+
+    def targets_of(self, task: TaskSpec, method: str) -> list[str]:
+        """The recipe's targets that a method is not held away from; "all": every language with a test set, and with
+        what the method needs.
+        """
+        limit, row = self.recipe.limit.get(method), GRID[method]
+        if self.recipe.targets == "all":
+            codes = [code for code in self._all_targets(task) if not row.needs_text or row.possible(self, code)]
+        else:
+            codes = self._named_targets(task)
+        if limit and limit.targets:
+            wanted = {self.language(name).code for name in limit.targets}
+            codes = [code for code in codes if code in wanted]
+        return codes
+
+    def _named_targets(self, task: TaskSpec) -> list[str]:
+        codes = [self.language(name).code for name in self.recipe.targets]
+        for code in codes:
+            if self.labelled(task, code, "test") is None:
+                name = self.language(code).name
+                raise InputError(f"task '{task.name}' has no test set for target '{code}' ({name})")
+        return [code for code in dict.fromkeys(codes) if code not in self.source_codes]
+
+    def _all_targets(self, task: TaskSpec) -> list[str]:
+        codes = [code for code in task.test_languages() if code not in self.source_codes]
+        if not any(GRID[method].needs_text for method in self.recipe.methods):
+            return codes
+        without = [code for code in codes if not self.has_adapter_or_text(code)]
+        note = f"{task.name}: no text for {', '.join(without)}; left out"
+        if without and note not in self.notes:
+            self.notes.append(note)
+        return [code for code in codes if code not in without]
+
+    def has_adapter_or_text(self, code: str) -> bool:
+        return code in self._imported or bool(self.sources.text(code))
+
+    def _tested_sources(self, task: TaskSpec, method: str) -> list[str]:
+        """Sources that are scored too; not by what starts from a target's own encoder."""
+        if GRID[method].start is not None:
+            return []
+        return [code for code in self.source_codes if self.labelled(task, code, "test") is not None]
+
+    def _seeds(self, method: str) -> tuple[int, ...]:
+        limit = self.recipe.limit.get(method)
+        return limit.seeds if limit and limit.seeds else self.recipe.seeds
+
+    # -------------------------------------------------------------------------------------------------- stage one
+
+    def text(self, code: str) -> TextStage:
+        language, settings = self.language(code), self.recipe.language_adapter
+        sources = self.sources.text(code)
+        if not sources:
+            hint = "" if self.data else "; was --data DIR forgotten?"
+            raise InputError(
+                f"'{code}' ({language.name}) has no text in the catalogue{hint} Give it some: [text] {code} = \"FILE\""
+            )
+        needed = settings.steps * settings.batch_tokens
+        return TextStage(
+            encoder=self.encoder,
+            corpus=Corpus(
+                language=code,
+                has_spaces=language.has_spaces,
+                sources=tuple(sources),
+                digests=self.sources.text_digests(sources),
+                tokenizer=self.encoder.digest,
+                block_size=settings.max_length,
+                # rounded up, so that a few steps more don't mean another text
+                max_tokens=1 << max(20, needed.bit_length()),
+            ),
+        )
+
+    def language_adapter(self, code: str) -> AdapterStep:
+        """The language's own: ready-made where the recipe names one, else trained on its text."""
+        if code not in self._adapters:
+            imported = self._imported.get(code)
+            self._adapters[code] = self._import(code, imported) if imported else self._language_stage(code)
+        return self._adapters[code]
+
+    def _language_stage(self, code: str) -> LanguageStage:
+        settings = self.recipe.language_adapter
+        return LanguageStage(
+            encoder=self.encoder,
+            text=self.text(code),
+            method=BottleneckAdapter(spec=settings.spec),
+            schedule=Schedule(
+                steps=settings.steps, learning_rate=settings.learning_rate, warm_up=settings.warm_up
+            ),
+            batch_tokens=settings.batch_tokens,
+            softmax=settings.softmax,
+            seed=settings.seed,
+        )  # fmt: skip
+
+    def language_encoder(self, code: str) -> LanguageStage:
+        """The control: masked language modelling of every weight; with the full softmax, as its decoder is trained."""
+        stage = self._language_stage(code)
+        schedule = stage.schedule.model_copy(update={"learning_rate": self.recipe.full.mlm_learning_rate})
+        return stage.model_copy(update={"method": Full(), "schedule": schedule, "softmax": "full"})
+
+    def aligned_adapter(self, code: str) -> LanguageStage:
+        source, settings = self.source_codes[0], self.recipe.language_adapter
+        parallel = self.sources.parallel(source, code)
+        if parallel is None:
+            raise InputError(
+                f"madx-aligned: '{code}' has no parallel text with '{source}'; give it some ([parallel] {code} = "
+                f'["SOURCE_FILE", "FILE"]) or leave it out ([limit.madx-aligned] targets = [...])'
+            )
+        alignment = Alignment(
+            parallel=parallel,
+            toward=self.language_adapter(source),
+            weight=settings.alignment_weight,
+            pairs=settings.alignment_pairs,
+        )
+        return self._language_stage(code).model_copy(update={"alignment": alignment})
+
+    def _import(self, code: str, where: str) -> ImportedAdapter:
+        address = parse_address(where, beside=self.beside)
+        try:
+            folder = fetch(address)
+            check(folder, self.encoder.digest)
+        except InputError as error:
+            raise InputError(f"language_adapters.{code}: {error}") from None
+        return ImportedAdapter(
+            encoder=self.encoder, language=code, origin=str(address), folder=str(folder), digests=digests_of(folder)
+        )
+
+    # -------------------------------------------------------------------------------------------------- stage two
+
+    def _task_stage(self, task: TaskSpec, row: Row, target: str, targets: Sequence[str], seed: int) -> TaskStage:
+        codes = {
+            "sources": self.source_codes, "sources and targets": [*self.source_codes, *targets], "none": [],
+        }[row.below]  # fmt: skip
+        key = (task.name, row, (*codes, "" if row.start is None else target), seed)
+        if key not in self._stages:
+            self._stages[key] = self._new_task_stage(
+                task, row, codes, row.start(self, target) if row.start else None, seed
+            )
+        return self._stages[key]
+
+    def _new_task_stage(
+        self, task: TaskSpec, row: Row, codes: Sequence[str], start: LanguageStage | None, seed: int
+    ) -> TaskStage:
+        settings, trained = self.recipe.task_adapter, row.trains(self.recipe)
+        train = [self.labelled(task, code, "train") for code in self.source_codes]
+        for code, data in zip(self.source_codes, train, strict=True):
+            if data is None:
+                raise InputError(f"task '{task.name}' has no training data for the source language '{code}'")
+        dev = [self.labelled(task, code, "dev") for code in self.source_codes]
+        cycle = row.below == "sources and targets"
+        return TaskStage(
+            encoder=self.encoder,
+            train=tuple(data for data in train if data),
+            dev=tuple(data for data in dev if data),
+            method=trained.method,
+            below=tuple(self.language_adapter(code) for code in dict.fromkeys(codes)),
+            cycle=cycle,
+            start=start,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=trained.learning_rate,
+            warm_up=settings.warm_up,
+            max_length=settings.max_length,
+            checkpoint=settings.checkpoint,
+            lower_layers="run" if cycle else settings.lower_layers,  # under another adapter they are other states
+            seed=seed,
+        )
