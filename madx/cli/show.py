@@ -109,7 +109,7 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
 
 
 def print_scores(folder: Path, as_json: bool) -> None:
-    from madx.report.tables import adapter_rows, score_table
+    from madx.report.tables import adapter_rows, score_table, unlabelled_table
     from madx.scores.matrix import Matrix
     from madx.scores.rows import read_rows
     from madx.scores.score import Score
@@ -127,7 +127,12 @@ def print_scores(folder: Path, as_json: bool) -> None:
             ["target", *table.columns],
             [[n, *r] for n, r in zip(table.index, table.values.tolist(), strict=True)],
         )
-    adapters = adapter_rows(read_json(folder / "run.json"))
+    run = read_json(folder / "run.json")
+    unlabelled = unlabelled_table(run)
+    if unlabelled is not None:
+        rows = [[name, *row] for name, row in zip(unlabelled.index, unlabelled.values.tolist(), strict=True)]
+        print_table("targets without labels: no score", ["target", *unlabelled.columns], rows)
+    adapters = adapter_rows(run)
     if adapters:
         rows = [[str(a["language"]), f"{a['before']:.2f}", f"{a['after']:.2f}"] for a in adapters]
         print_table("language adapters: masked-LM loss on held-out text", ["language", "before", "after"], rows)

@@ -38,6 +38,7 @@ def write_run(plan: Plan, session: Session, folder: Path, seconds: float, recipe
             "methods": list(plan.recipe.methods),
             "bootstrap": plan.recipe.evaluation.bootstrap,
             "tasks": _tasks(plan),
+            "unlabelled": _unlabelled(plan, session),
             "cells": cells,
             "host": {
                 "machine": platform.machine(), "system": platform.system(), "python": platform.python_version(),
@@ -81,6 +82,21 @@ def _tasks(plan: Plan) -> dict[str, dict[str, Any]]:
         if cell.test and not cell.test.has_spaces and cell.target not in about["unspaced"]:
             about["unspaced"].append(cell.target)
     return tasks
+
+
+def _unlabelled(plan: Plan, session: Session) -> list[dict[str, Any]]:
+    """What is known of targets that have no test set: does the adapter fit the text, does the tokenizer?"""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for cell in plan.cells:
+        if cell.test is None and isinstance(cell.language, LanguageStage):
+            text, adapter = session.result(cell.language.text), session.result(cell.language)
+            rows[cell.task, cell.target] = {
+                "task": cell.task,
+                "target": cell.target,
+                **{key: text[key] for key in ("tokens", "unknown_rate", "subwords_per_word")},
+                **{key: adapter[key] for key in ("held_out_before", "held_out_after")},
+            }
+    return list(rows.values())
 
 
 def _link_adapters(folder: Path, names: list[str], session: Session) -> None:

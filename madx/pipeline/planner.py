@@ -113,21 +113,25 @@ class Planner:
         return codes
 
     def _named_targets(self, task: TaskSpec) -> list[str]:
-        codes = [self.language(name).code for name in self.recipe.targets]
-        for code in codes:
-            if self.labelled(task, code, "test") is None:
-                name = self.language(code).name
-                raise InputError(f"task '{task.name}' has no test set for target '{code}' ({name})")
-        return [code for code in dict.fromkeys(codes) if code not in self.source_codes]
+        """A target needs no labels: without a test set it is trained and predicted for, and has no score."""
+        codes = dict.fromkeys(self.language(name).code for name in self.recipe.targets)
+        targets = [code for code in codes if code not in self.source_codes]
+        without = [code for code in targets if self.labelled(task, code, "test") is None]
+        if without:
+            self._note(f"{task.name}: no test set for {', '.join(without)}; trained and predicted for, not scored")
+        return targets
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
     def _all_targets(self, task: TaskSpec) -> list[str]:
         codes = [code for code in task.test_languages() if code not in self.source_codes]
         if not any(GRID[method].needs_text for method in self.recipe.methods):
             return codes
         without = [code for code in codes if not self.has_adapter_or_text(code)]
-        note = f"{task.name}: no text for {', '.join(without)}; left out"
-        if without and note not in self.notes:
-            self.notes.append(note)
+        if without:
+            self._note(f"{task.name}: no text for {', '.join(without)}; left out")
         return [code for code in codes if code not in without]
 
     def has_adapter_or_text(self, code: str) -> bool:

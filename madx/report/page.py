@@ -6,13 +6,17 @@ from typing import Any
 import jinja2
 
 from madx.report.charts import heat_map
-from madx.report.tables import adapter_rows, difference_table, latex, markdown, score_table
+from madx.report.tables import adapter_rows, difference_table, latex, markdown, score_table, unlabelled_table
 from madx.scores.matrix import Matrix
 from madx.scores.paired import BASELINE, Difference
 from madx.scores.rows import read_rows
 from madx.scores.score import Score
 from madx.store import read_json, write_text
 
+UNLABELLED = (
+    "They have no test set, so no score. An adapter that lowers the masked-LM loss on held-out text has learnt from its "
+    "text; how well the task transfers, only labels can tell. `madx predict` labels new text."
+)
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{ name }} – madx</title>
@@ -27,23 +31,28 @@ tbody tr:nth-child(even) { background: #f4f4f4 } tbody tr:last-child.mean { bord
 <p>Zero-shot transfer from <b>{{ source }}</b> on <b>{{ model }}</b>. Scores in percent: mean over seeds {{ seeds }}
 ± standard deviation over seeds (with one seed: half the 95 % bootstrap interval). The source language is not part of
 the means.</p>
-{% macro grid(table) %}
-<div class="wide"><table><thead><tr><th>target</th>{% for m in table.columns %}<th>{{ m }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in table.itertuples() %}
-<tr{% if loop.last %} class="mean"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
+{% macro table(frame, last = "") %}
+<div class="wide"><table><thead><tr><th>target</th>{% for m in frame.columns %}<th>{{ m }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in frame.itertuples() %}
+<tr{% if loop.last and last %} class="{{ last }}"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
 {% endmacro %}
 {% for task in tasks %}
 <h2>{{ task.name }} <small>({{ task.metric }})</small></h2>
 <div class="wide">{{ task.chart | safe }}</div>
-{{ grid(task.table) }}
+{{ table(task.table, "mean") }}
 {% if task.differences is not none %}
 <h3>Above {{ baseline }}</h3>
 <p>Difference in percentage points, mean over seeds, with its 95 % interval: paired over seeds and sentences.</p>
-{{ grid(task.differences) }}
+{{ table(task.differences, "mean") }}
 {% endif %}
 {% endfor %}
+{% if unlabelled is not none %}
+<h2>Targets without labels</h2>
+<p>{{ about_unlabelled }}</p>
+{{ table(unlabelled) }}
+{% endif %}
 {% if adapters %}
 <h2>Language adapters</h2>
 <p>Masked-LM loss (nats) on held-out text, before and after stage one.</p>
@@ -66,7 +75,7 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
     tasks = []
     paired = read_rows(folder / "differences.csv", Difference)
     text = [f"# {run['name']}\n\nZero-shot transfer from {run['source']} on {run['model']['name']}, in percent.\n"]
-    for name in run["tasks"]:
+    for name in dict.fromkeys(score.task for score in scores):
         matrix = Matrix(scores, name)
         table, chart = score_table(matrix), heat_map(matrix)
         above = difference_table([row for row in paired if row.task == name], matrix)
@@ -85,10 +94,13 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
             "\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n| language | before | after |\n|---|--:|--:|\n"
         )
         text += [f"| {a['language']} | {a['before']:.2f} | {a['after']:.2f} |\n" for a in adapters]
+    unlabelled = unlabelled_table(run)
+    if unlabelled is not None:
+        text.append(f"\n## Targets without labels\n\n{UNLABELLED}\n\n{markdown(unlabelled)}")
     write_text(folder / "report.md", "".join(text))
     page = PAGE.render(
         name=run["name"], source=run["source"], model=run["model"]["name"], tasks=tasks, adapters=adapters,
-        baseline=BASELINE,
+        baseline=BASELINE, unlabelled=unlabelled, about_unlabelled=UNLABELLED,
         seeds=", ".join(str(s) for s in sorted({s.seed for s in scores})),
         version=run["versions"]["madx-adapters"], host=f"Python {run['host']['python']} on {run['host']['machine']}",
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -60,6 +61,23 @@ def latex(table: pd.DataFrame) -> str:
         " & ".join([safe(n), *map(safe, r)]) + r" \\" for n, r in zip(table.index, table.values.tolist(), strict=True)
     ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def unlabelled_table(run: dict[str, Any]) -> pd.DataFrame | None:
+    """A row per task and target that has no test set: what can be said of it without one."""
+    rows = run.get("unlabelled", [])
+    if not rows:
+        return None
+    return pd.DataFrame(
+        {
+            "task": [row["task"] for row in rows],
+            "held-out loss": [f"{row['held_out_before']:.2f} to {row['held_out_after']:.2f}" for row in rows],
+            "text, tokens": [f"{row['tokens']:,}" for row in rows],
+            "unknown tokens": [f"{100 * row['unknown_rate']:.1f} %" for row in rows],
+            "subwords a word": [f"{row['subwords_per_word']:.2f}" for row in rows],
+        },
+        index=[row["target"] for row in rows],
+    )
 
 
 def adapter_rows(run: dict[str, object]) -> list[dict[str, object]]:

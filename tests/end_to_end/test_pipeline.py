@@ -202,3 +202,28 @@ def test_a_recipe_in_its_own_results_keeps_its_comments(project: Path) -> None:
     madx(project, "run", "results/tiny/recipe.toml", "--set", 'methods=["task-only"]', "--set", "seeds=[1]")
     assert (folder / "recipe.toml").read_text() == own
     assert 'methods = [\n    "task-only",\n]' in (folder / "recipe.resolved.toml").read_text()
+
+
+def test_a_target_needs_no_labels(project: Path) -> None:
+    """Text in; adapter, its loss on held-out text and predictions out."""
+    (project / "nno.txt").write_text((project / "swe.txt").read_text())
+    settings = [
+        word
+        for setting in ('methods=["madx", "task-only"]', "seeds=[1]", 'targets=["nno"]', 'text.nno=["nno.txt"]')
+        for word in ("--set", setting)
+    ]
+    out, error = madx(project, "run", "recipe.toml", *settings)
+    assert "no test set for nno; trained and predicted for, not scored" in " ".join(error.split())
+    assert "targets without labels: no score" in out
+    folder = project / "results" / "tiny"
+    assert {row["target"] for row in csv.DictReader((folder / "scores.csv").open())} == {"eng"}
+    (row,) = json.loads((folder / "run.json").read_text())["unlabelled"]
+    assert (row["task"], row["target"], row["unknown_rate"]) == ("tags", "nno", 0.0)
+    assert row["held_out_before"] > 0
+    for report in ("report.md", "report.html"):
+        assert "Targets without labels" in (folder / report).read_text()
+    madx(project, "report", "results/tiny")
+    out, _ = madx(
+        project, "predict", "tags", "--language", "nno", "--recipe", "recipe.toml", *settings, text="hunden\n\n"
+    )
+    assert out.startswith("hunden\t")
