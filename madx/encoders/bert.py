@@ -6,7 +6,7 @@ from torch import nn
 
 from madx.adapters.spec import Place
 from madx.encoders.family import Family, StaticHead, flat_heads
-from madx.encoders.lm_head import LmHead
+from madx.encoders.lm_head import LmHead, LmShape
 from madx.encoders.sites import LastLayer, PostNorm, Site
 
 LAYERS = "encoder.layer"
@@ -35,7 +35,8 @@ def lm_head(model: Any) -> LmHead:
     predictions = model.cls.predictions
     transform = predictions.transform
     layers = [transform.dense, transform.transform_act_fn, transform.LayerNorm]
-    return LmHead(layers, predictions.decoder.weight, predictions.decoder.bias)
+    shape = LmShape(activation_function=model.config.hidden_act)
+    return LmHead(layers, predictions.decoder.weight, predictions.decoder.bias, shape)
 
 
 BERT = Family(

@@ -5,7 +5,7 @@ from typing import Any
 
 from madx.encoders import bert
 from madx.encoders.family import Family, StaticHead, flat_heads
-from madx.encoders.lm_head import LmHead
+from madx.encoders.lm_head import LmHead, LmShape
 
 POOLER = {"pooler.dense": 1, "classifier": 4}
 
@@ -14,7 +14,11 @@ def lm_head(model: Any) -> LmHead:
     if model.config.legacy:
         return bert.lm_head(model)
     head = model.lm_predictions.lm_head
-    return LmHead([head.dense, head.transform_act_fn, head.LayerNorm], model.get_input_embeddings().weight, head.bias)
+    layers, shape = (
+        [head.dense, head.transform_act_fn, head.LayerNorm],
+        LmShape(activation_function=model.config.hidden_act),
+    )
+    return LmHead(layers, model.get_input_embeddings().weight, head.bias, shape)
 
 
 def corrected(config: Any, unexpected: Collection[str]) -> bool:

@@ -6,7 +6,7 @@ from torch import nn
 
 from madx.adapters.spec import Place
 from madx.encoders.family import Family, StaticHead, flat_heads
-from madx.encoders.lm_head import LmHead
+from madx.encoders.lm_head import LmHead, LmShape
 from madx.encoders.sites import LastLayer, PostNorm, Site
 
 HEAD = {"pre_classifier": 1, "classifier": 4}
@@ -35,7 +35,8 @@ def last_layer(base: Any) -> LastLayer:
 
 def lm_head(model: Any) -> LmHead:
     transform = [model.vocab_transform, model.activation, model.vocab_layer_norm]
-    return LmHead(transform, model.vocab_projector.weight, model.vocab_projector.bias)
+    shape = LmShape(activation_function=model.config.activation)
+    return LmHead(transform, model.vocab_projector.weight, model.vocab_projector.bias, shape)
 
 
 DISTILBERT = Family(

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
+
+from madx.config import Frozen
 
 CHUNK = {"cpu": 2048}  # rows of the decoder at once: they and their logits stay in the processor's cache
 LARGE_CHUNK = 65536  # elsewhere, where starting a kernel costs more
@@ -21,6 +24,15 @@ class Decoder(NamedTuple):
     bias_R: Tensor | None
 
 
+class LmShape(Frozen):
+    """What an AdapterHub file says of a masked-LM head; the defaults are BERT's and XLM-R's."""
+
+    layers: int = Field(2, ge=1, le=64)  # the decoder among them
+    activation_function: str | None = "gelu"
+    layer_norm: bool = True
+    bias: bool = True  # of the decoder
+
+
 class LmHead:
     """transform (dense, activation, norm), then the decoder tied to the input embeddings, with a bias of its own.
 
@@ -29,12 +41,13 @@ class LmHead:
 
     def __init__(
         self,
-        transform: Sequence[Callable[[Tensor], Tensor]],
+        transform: Sequence[nn.Module],
         weight: nn.Parameter,
         bias: nn.Parameter | None,
+        shape: LmShape = LmShape(),
         tied: bool = True,
     ) -> None:
-        self.transform, self.weight, self.bias, self.tied = transform, weight, bias, tied
+        self.transform, self.weight, self.bias, self.shape, self.tied = transform, weight, bias, shape, tied
 
     @property
     def decoder(self) -> Decoder:
@@ -53,8 +66,7 @@ class LmHead:
     def trainable(self) -> Iterator[nn.Parameter]:
         """What stage one trains of it: dense and norm. The tied decoder and its bias stay."""
         for part in self.transform:
-            if isinstance(part, nn.Module):
-                yield from part.parameters()
+            yield from part.parameters()
 
 
 def summed_cross_entropy(states_MD: Tensor, decoder: Decoder, targets_M: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from madx.encoders.lm_head import LmHead
 
 def lm_head(model: Any) -> LmHead:
     head = model.lm_head
-    return LmHead([head.dense, nn.functional.gelu, head.layer_norm], head.decoder.weight, head.decoder.bias)
+    return LmHead([head.dense, nn.GELU(), head.layer_norm], head.decoder.weight, head.decoder.bias)
 
 
 def first_position(config: Any) -> int:

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from madx.adapters.activations import activation
 from madx.adapters.heads import Head, HeadSpec
-from madx.config import InputError
+from madx.config import InputError, validate
 from madx.encoders.encoder import Encoder
 from madx.encoders.families import FAMILIES
+from madx.encoders.lm_head import LmHead, LmShape
 from madx.formats.adapter_config import reason
 from madx.formats.adapterhub import CONFIG, about_encoder, put, read_json_object, read_tensors, save_weights
 from madx.store import write_json
@@ -117,78 +119,115 @@ def save_head(folder: Path, encoder: Encoder, head: Head, name: str, pickle: boo
 
 
 def load_lm_head(folder: Path, encoder: Encoder) -> str:
-    """A masked-LM head, flexible or static, into the encoder's own; its name. Raises InputError.
+    """A masked-LM head, flexible or static, as the encoder's own; its name. Raises InputError.
 
     Its file always holds the output embeddings, which are the encoder's input embeddings. The peer copies them over
     those without a word; here other embeddings than the encoder's are refused.
     """
     path = folder / HEAD_CONFIG
     about = read_json_object(path)
-    name = about.get("name")
-    static = not isinstance(about.get("config"), dict)
-    final = name if isinstance(name, str) and not static else _adapter_name(folder)
-    own = _lm_parameters(encoder, path)
-    names = _static_names(encoder, own) if static else _flexible_names(encoder, final)
+    name, config = about.get("name"), about.get("config")
+    if isinstance(config, dict):
+        final = name if isinstance(name, str) else _adapter_name(folder)
+        head = _flexible_lm_head(config, encoder, path)
+        names = _flexible_names(head, final)
+        decoder_name = f"heads.{final}.{len(head.transform)}.weight"
+    else:
+        final = _adapter_name(folder)
+        head = _own_lm_head(encoder, path)
+        names = _static_names(encoder, head)
+        decoder_name = names[-1].removesuffix("bias") + "weight"
     tensors = read_tensors(folder, HEAD_WEIGHTS, HEAD_PICKLE)
-    for key, parameter in zip(names, own, strict=True):
+    for key, parameter in zip(names, _parameters(head), strict=True):
         tensor = tensors.get(key)
-        if tensor is None and static and key.endswith(".decoder.bias"):
+        if tensor is None and key.endswith(".decoder.bias"):  # a static class's other name for it
             tensor = tensors.get(key.replace(".decoder.bias", ".bias"))
         if tensor is None or tensor.shape != parameter.shape:
             have = "is missing" if tensor is None else f"has shape {tuple(tensor.shape)}"
             raise InputError(f"{folder}: '{key}' {have}; the encoder needs {tuple(parameter.shape)}")
         tensors[key] = tensor
-    words = encoder.model.get_input_embeddings().weight  # type: ignore[operator]
-    decoder = tensors.get(names[-1].removesuffix("bias") + "weight")
+    decoder, words = tensors.get(decoder_name), head.weight
     if decoder is not None and (
         decoder.shape != words.shape or not torch.allclose(decoder.to(words.device), words, rtol=1e-2, atol=1e-3)
     ):
         raise InputError(f"{folder}: its output embeddings aren't those of {encoder.ref.name}; made for another base")
-    for key, parameter in zip(names, own, strict=True):
+    for key, parameter in zip(names, _parameters(head), strict=True):
         parameter.data.copy_(tensors[key])
+    encoder.lm_head = head
     return final
 
 
 def save_lm_head(folder: Path, encoder: Encoder, name: str, pickle: bool = False) -> None:
     """The encoder's masked-LM head as the peer's flexible one, or as its static class's where it has no other."""
     folder.mkdir(parents=True, exist_ok=True)
-    own = _lm_parameters(encoder, folder)
-    words: Tensor = encoder.model.get_input_embeddings().weight.detach()  # type: ignore[operator]
+    _own_lm_head(encoder, folder)  # is there a format for it?
+    head = encoder.lm_head
     if encoder.family.lm_head_format == "static":
-        tensors = dict(zip(_static_names(encoder, own), own, strict=True))
-        tensors["decoder.weight"] = words  # type: ignore[assignment]
+        tensors: dict[str, Tensor] = dict(zip(_static_names(encoder, head), _parameters(head), strict=True))
+        tensors["decoder.weight"] = head.weight
         about = {**about_encoder(encoder, name), "name": None, "config": None, "num_labels": 2, "label2id": None}
     else:
-        tensors = dict(zip(_flexible_names(encoder, name), own, strict=True))
-        tensors[f"heads.{name}.3.weight"] = words  # type: ignore[assignment]
+        tensors = dict(zip(_flexible_names(head, name), _parameters(head), strict=True))
+        tensors[f"heads.{name}.{len(head.transform)}.weight"] = head.weight
         config = {
-            "head_type": "masked_lm", "layers": 2, "activation_function": "gelu", "layer_norm": True, "bias": True,
-            "shift_labels": False, "vocab_size": encoder.vocabulary, "embedding_size": words.shape[1],
-            "label2id": None,
+            "head_type": "masked_lm", **head.shape.model_dump(), "shift_labels": False,
+            "vocab_size": encoder.vocabulary, "embedding_size": head.weight.shape[1], "label2id": None,
         }  # fmt: skip
         about = {**about_encoder(encoder, name), "config": config}
     save_weights(folder, {k: v.detach() for k, v in tensors.items()}, HEAD_WEIGHTS, HEAD_PICKLE if pickle else None)
     write_json(folder / HEAD_CONFIG, about)
 
 
-def _lm_parameters(encoder: Encoder, where: Path) -> list[nn.Parameter]:
-    """Dense and norm, then the decoder's bias."""
-    if encoder.family.lm_head_format is None or encoder.lm_head.bias is None:
+def _own_lm_head(encoder: Encoder, where: Path) -> LmHead:
+    """The model's own. Raises InputError where AdapterHub's format can't say it."""
+    if encoder.family.lm_head_format is None:
         raise InputError(f"{where}: {encoder.model_type} has no masked-LM head that AdapterHub's format knows")
-    return [*encoder.lm_head.trainable(), encoder.lm_head.bias]
+    return encoder.family.lm_head(encoder.model)
 
 
-def _flexible_names(encoder: Encoder, name: str) -> list[str]:
-    return [f"heads.{name}.{key}" for key in ("0.weight", "0.bias", "2.weight", "2.bias", "3.bias")]
+def _flexible_lm_head(config: dict[str, Any], encoder: Encoder, path: Path) -> LmHead:
+    """A head of this configuration, in the model's own modules where those have its shape. Raises InputError."""
+    own = _own_lm_head(encoder, path)
+    if encoder.family.lm_head_format != "flexible":
+        raise InputError(f"{path}: {encoder.model_type} has no flexible masked-LM head in AdapterHub's format")
+    shape = validate(LmShape, {key: config[key] for key in LmShape.model_fields if key in config}, str(path))
+    try:
+        between = [activation(shape.activation_function)] if shape.activation_function else []
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    dense, _, norm = own.transform
+    if shape.model_copy(update={"activation_function": None}) == LmShape(activation_function=None):
+        return LmHead([dense, *between, norm], own.weight, own.bias, shape)
+    transform: list[nn.Module] = []
+    width, eps = encoder.width, float(norm.eps)  # type: ignore[arg-type]
+    for _ in range(shape.layers - 1):
+        transform += [nn.Linear(width, own.weight.shape[1]), *between]
+        transform += [nn.LayerNorm(own.weight.shape[1], eps=eps)] if shape.layer_norm else []
+        width = own.weight.shape[1]
+    for part in transform:
+        part.to(encoder.device).requires_grad_(False)
+    bias = nn.Parameter(torch.zeros_like(own.weight[:, 0]), requires_grad=False) if shape.bias else None
+    return LmHead(transform, own.weight, bias, shape)
 
 
-def _static_names(encoder: Encoder, own: list[nn.Parameter]) -> list[str]:
+def _parameters(head: LmHead) -> list[nn.Parameter]:
+    """Of the layers in front of the decoder, then its bias."""
+    return [*head.trainable(), *([] if head.bias is None else [head.bias])]
+
+
+def _flexible_names(head: LmHead, name: str) -> list[str]:
+    """The parameters' names, by their places in the head."""
+    names = [f"heads.{name}.{i}.{key}" for i, part in enumerate(head.transform) for key, _ in part.named_parameters()]
+    return names + ([] if head.bias is None else [f"heads.{name}.{len(head.transform)}.bias"])
+
+
+def _static_names(encoder: Encoder, head: LmHead) -> list[str]:
     """The parameters' names in the transformers model; of the bias's two names the decoder's."""
     names: dict[int, str] = {}
     for key, parameter in encoder.model.named_parameters(remove_duplicate=False):
         if id(parameter) not in names or ".decoder.bias" in key:
             names[id(parameter)] = key
-    return [names[id(parameter)] for parameter in own]
+    return [names[id(parameter)] for parameter in _parameters(head)]
 
 
 def _adapter_name(folder: Path) -> str:

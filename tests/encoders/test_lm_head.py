@@ -68,6 +68,6 @@ def test_in_float64_nothing_is_rounded_to_fp32() -> None:
 def test_an_inverse_stands_only_in_front_of_a_tied_decoder() -> None:
     states_MD, decoder, _ = problem()
     for tied in (True, False):
-        head = lm_head.LmHead([torch.tanh], torch.nn.Parameter(decoder.weight_RD), None, tied=tied)
+        head = lm_head.LmHead([torch.nn.Tanh()], torch.nn.Parameter(decoder.weight_RD), None, tied=tied)
         found = head.states(states_MD, unembed=lambda x: x + 1)
         assert torch.equal(found, torch.tanh(states_MD) + tied)

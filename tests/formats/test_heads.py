@@ -103,6 +103,68 @@ def test_a_static_masked_lm_head_is_read(
         assert torch.allclose(ours, model(input_ids=IDS).logits.flatten(0, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [
+    {"layers": 1}, {"layers": 1, "bias": False}, {"activation_function": "relu"}, {"activation_function": None},
+    {"layer_norm": False}, {"layers": 3, "activation_function": "tanh"},
+    {"layers": 3, "layer_norm": False, "bias": False},
+])  # fmt: skip
+@torch.no_grad()
+def test_a_masked_lm_head_of_any_shape_computes_what_its_file_says(
+    shape: dict[str, object], encoder_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    encoder = load_encoder(resolve_encoder(str(encoder_folder("xlm-roberta"))), torch.device("cpu"))
+    words = encoder.model.get_input_embeddings().weight
+    full = {"layers": 2, "activation_function": "gelu", "layer_norm": True, "bias": True, **shape}
+    tensors, states, index = {}, encoder.hidden(IDS).flatten(0, 1), 0
+    wanted = states
+    for _ in range(full["layers"] - 1):
+        weight, bias = torch.randn(encoder.width, encoder.width), torch.randn(encoder.width)
+        tensors |= {f"heads.mlm.{index}.weight": weight, f"heads.mlm.{index}.bias": bias}
+        wanted, index = wanted @ weight.T + bias, index + 1
+        if full["activation_function"]:
+            wanted, index = getattr(torch.nn.functional, full["activation_function"])(wanted), index + 1
+        if full["layer_norm"]:
+            weight, bias = torch.randn(encoder.width), torch.randn(encoder.width)
+            tensors |= {f"heads.mlm.{index}.weight": weight, f"heads.mlm.{index}.bias": bias}
+            eps = encoder.model.config.layer_norm_eps
+            wanted, index = torch.nn.functional.layer_norm(wanted, wanted.shape[1:], weight, bias, eps), index + 1
+    tensors[f"heads.mlm.{index}.weight"] = words.clone()
+    wanted = wanted @ words.T
+    if full["bias"]:
+        tensors[f"heads.mlm.{index}.bias"] = torch.randn(len(words))
+        wanted = wanted + tensors[f"heads.mlm.{index}.bias"]
+    save_file(tensors, tmp_path / "model_head.safetensors")
+    about = {"name": "mlm", "config": {"head_type": "masked_lm", **full}, "version": VERSION}
+    (tmp_path / "head_config.json").write_text(json.dumps(about))
+    assert load_any_head(tmp_path, encoder) == ("mlm", None)
+    torch.testing.assert_close(encoder.masked_lm_logits(states), wanted, rtol=1e-4, atol=1e-4)
+    save_lm_head(tmp_path / "again", encoder, "mlm")
+    written = load_file(tmp_path / "again" / "model_head.safetensors")
+    assert written.keys() == tensors.keys()
+    assert all(torch.equal(value, tensors[key]) for key, value in written.items())
+    config = json.loads((tmp_path / "again" / "head_config.json").read_text())["config"]
+    assert {key: config[key] for key in full} == full
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"layers": 0}, "layers"), ({"layers": "2"}, "layers"), ({"activation_function": "rellu"}, "'rellu'"),
+     ({"bias": None}, "bias")],
+)  # fmt: skip
+def test_a_masked_lm_heads_configuration_is_checked(tiny: Encoder, encoder_folder: Callable[[str], Path],
+    tmp_path: Path, wrong: dict[str, object], message: str) -> None:  # fmt: skip
+    encoder = load_encoder(resolve_encoder(str(encoder_folder("bert"))), torch.device("cpu"))
+    save_lm_head(tmp_path, encoder, "mlm")
+    path = tmp_path / "head_config.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps({**about, "config": {**about["config"], **wrong}}))
+    with pytest.raises(InputError, match=message) as error:
+        load_any_head(tmp_path, encoder)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="modernbert has no flexible masked-LM head"):
+        load_any_head(tmp_path, tiny)
+
+
 def test_a_head_that_cannot_be_right_is_refused(encoder_folder: Callable[[str], Path], tmp_path: Path) -> None:
     encoder = load_encoder(resolve_encoder(str(encoder_folder("bert"))), torch.device("cpu"))
     save_lm_head(tmp_path, encoder, "mlm")
