@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from madx.catalog.find import Catalogue
-from madx.cli.options import QUICKSTART
 from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.prepare import HELD_OUT_SHARE
 from madx.encoders.reference import BUNDLED
 from madx.pipeline.planner import Planner
+from madx.pipeline.project import QUICKSTART
 from madx.pipeline.recipe import load_recipe
 from madx.stages.evaluate import Evaluation
 from madx.stages.language import LanguageStage

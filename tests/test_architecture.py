@@ -9,7 +9,7 @@ LAYERS = {
     "catalog": 1, "adapters": 1, "scores": 1,
     "encoders": 2, "corpora": 2, "training": 2,
     "formats": 3, "tasks": 4, "sharing": 5, "methods": 5,
-    "stages": 6, "pipeline": 7, "report": 7, "cli": 8, "__main__": 9, "__init__": 0,
+    "stages": 6, "report": 7, "pipeline": 7.5, "api": 8, "cli": 9, "__main__": 10, "__init__": 0,
 }  # fmt: skip
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "altair": {"report"}, "transformers": {"encoders"},
          "accelerate": {"training"}, "seqeval": {"tasks"}}  # fmt: skip
@@ -36,7 +36,7 @@ def test_every_import_points_to_a_lower_layer() -> None:
     seen = 0
     for path in PACKAGE.rglob("*.py"):
         here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        for module in imports(path):
+        for module in imports(path) if here != "__init__" else ():  # its public names are api's, asked for lazily
             if module.startswith("madx"):
                 there = room(module)
                 assert here == there or LAYERS[there] < LAYERS[here], f"{path} imports {module}"

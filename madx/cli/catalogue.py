@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from madx.cli.options import CatalogOption, Debug, Json
-from madx.cli.project import catalogue_of
+from madx.pipeline.project import catalogue_of
 
 
 def languages(catalog: CatalogOption = None, as_json: Json = False, debug: Debug = False) -> None:

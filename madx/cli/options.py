@@ -22,4 +22,3 @@ Source = Annotated[
 Revision = Annotated[str | None, typer.Option(help="A branch, tag or commit of the Hub repository.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")]
 RESULTS = Path("results")
-QUICKSTART = Path(__file__).parents[1] / "quickstart"

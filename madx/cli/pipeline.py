@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Jobs, Json, Quiet, Results, Set
-from madx.cli.project import project, read_recipe
 from madx.cli.show import execute, print_plan, print_scores
 from madx.config import InputError
+from madx.pipeline.project import project, read_recipe
 
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
@@ -43,19 +42,12 @@ def run(
 def _run(
     planner: Planner, session: Session, results: Path, recipe: Path | None, as_json: bool, quiet: bool, jobs: int | None
 ) -> None:
-    from madx.pipeline.folder import write_run
-    from madx.pipeline.plan import check_plan
-    from madx.report.page import write_report
+    from madx.pipeline.whole import run_whole
 
-    plan = planner.plan()
-    check_plan(plan, session)
-    began = time.perf_counter()
-    execute(plan, session, quiet, jobs)
-    folder = results / plan.recipe.name
-    page = write_report(folder, write_run(plan, session, folder, time.perf_counter() - began, recipe))
+    folder = run_whole(planner, session, results, recipe, lambda plan: execute(plan, session, quiet, jobs))
     print_scores(folder, as_json)
     if not as_json:
-        print(f"\nreport: {page}")
+        print(f"\nreport: {folder / 'report.html'}")
 
 
 def evaluate(

@@ -22,8 +22,7 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    from madx.pipeline.helpers import helpers, jobs_for
-    from madx.pipeline.run import run_plan
+    from madx.pipeline.helpers import make
 
     console = Console(stderr=True, quiet=quiet)
     for note in plan.notes:
@@ -37,8 +36,7 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
         teller = Teller(bars, bar)
         session.watch = teller.watch
         try:
-            with helpers(plan, session, jobs or jobs_for(plan, session)) as check:
-                run_plan(plan, session, teller.tell, check)
+            make(plan, session, teller.tell, jobs)
         except KeyboardInterrupt:
             print("interrupted; what was finished stays, run the same command to go on", file=sys.stderr)
             raise

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Quiet, Results, Set
-from madx.cli.project import project
 from madx.cli.show import execute
 from madx.config import InputError, nearest
+from madx.pipeline.project import project
 
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner

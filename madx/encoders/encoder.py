@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
-from madx.adapters.bank import AdapterBank
-from madx.adapters.setup import Parallel
+from madx.adapters.bank import Adapter, AdapterBank
+from madx.adapters.setup import Parallel, Setup
+from madx.adapters.spec import BottleneckSpec
 from madx.config import InputError, first_line
 from madx.device import Precision, choose_precision
 from madx.encoders.families import family_of
-from madx.encoders.lm_head import Decoder, summed_cross_entropy
+from madx.encoders.lm_head import Decoder, LmHead, summed_cross_entropy
 from madx.encoders.load import load_model, quietly
 from madx.encoders.lower import Layers, Lower
 from madx.encoders.packed import ATTENTION, Packed
@@ -37,7 +38,9 @@ class Encoder:
         device: torch.device,
         precision: Literal["fp32", "bf16"] = "fp32",
         lm_head_is_trained: bool = True,
+        pack: bool = True,
     ):
+        """`pack`: batches without their padding where the processor gains by it; it changes how the model attends."""
         config: Any = model.config
         self.model, self.ref, self.device, self.precision = model.to(device), ref, device, precision
         self.model_type: str = config.model_type
@@ -53,7 +56,7 @@ class Encoder:
         self.adapters = AdapterBank(self.width, self.num_layers, self.family.embedding_width(config))
         self.has_types = self.family.has_types
         self.pad_id: int = config.pad_token_id or 0
-        self.can_pack = self.device.type == "cpu" and config._attn_implementation == "sdpa"
+        self.can_pack = pack and self.device.type == "cpu" and config._attn_implementation == "sdpa"
         if self.device.type == "cuda":
             torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew, for a third of a second, at every new shape
         if self.can_pack:
@@ -69,8 +72,23 @@ class Encoder:
         self.layers = Layers(self.base, self.family.layers)
         self.last_layer = self.family.last_layer(self.base)
         self.last_layer.attach()
-        self.lm_head = self.family.lm_head(model)
         self._train(False)
+
+    def add(self, name: str, spec: BottleneckSpec) -> Adapter:
+        """A new adapter with fresh weights, to be trained; not active yet."""
+        return self.adapters.add(name, spec).to(self.device)
+
+    def activate(self, *setup: Setup) -> None:
+        """Stack these adapters, first to last, or take one composition of them; none: the bare encoder.
+
+        Raises KeyError for an adapter that isn't there.
+        """
+        self.adapters.activate(*setup)
+
+    @functools.cached_property
+    def lm_head(self) -> LmHead:
+        """Its masked-LM head in two parts."""
+        return self.family.lm_head(self.model)
 
     @property
     def micro_tokens(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from madx.pipeline.plan import Plan
-from madx.pipeline.run import run_plan
+from madx.pipeline.run import Progress, run_plan
 from madx.stages.session import Session
 from madx.stages.task import TaskStage
 
@@ -30,6 +30,12 @@ def jobs_for(plan: Plan, session: Session) -> int:
     if session.device.type != "cpu" or cores == 1 or len(to_train) < 2:
         return 1
     return min(cores, MOST, len(to_train)) if session.encoder(plan.encoder).width <= SMALL else 1
+
+
+def make(plan: Plan, session: Session, tell: Callable[[Progress], None], jobs: int | None = None) -> None:
+    """Every step of the plan, `jobs` at once; None: as many as are best here. Raises what a step fails with."""
+    with helpers(plan, session, jobs or jobs_for(plan, session)) as check:
+        run_plan(plan, session, tell, check)
 
 
 @contextmanager

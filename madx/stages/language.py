@@ -29,7 +29,7 @@ from madx.training.fit import Part, Schedule, Validation, fit
 
 class LanguageStage(AdapterStep):
     stage: ClassVar[str] = "language"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3  # held-out masks are a block's own
     encoder: EncoderRef
     text: TextStage
     method: Method  # what is trained: a language adapter; or, as a control, every weight

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from madx.config import RunError, digest
+from madx.config import InputError, RunError, digest
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import EncoderRef
 from madx.stages.step import Step
@@ -35,6 +35,12 @@ class Session:
             self._encoder = load_encoder(ref, self.device, ref.precision)
         self._encoder.clear()
         return self._encoder
+
+    def keep(self, encoder: Encoder, ref: EncoderRef) -> None:
+        """Use this encoder, which is in memory, where a step asks for `ref`. Raises InputError for another one's."""
+        if encoder.ref != ref:
+            raise InputError(f"the encoder in memory is {encoder.ref.name}, the recipe's is {ref.name}")
+        self._encoder = encoder
 
     def folder(self, step: Step) -> Path:
         """The folder of a step that has run."""

@@ -1,4 +1,4 @@
-"""From options to what a command works with: catalogue, planner, session."""
+"""From a recipe and a few places to what plans it and where its steps run; for the command line and for Python."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from madx.cli.options import QUICKSTART
 from madx.config import InputError
 
 if TYPE_CHECKING:
     from madx.catalog.find import Catalogue
+    from madx.encoders.encoder import Encoder
     from madx.pipeline.planner import Planner
     from madx.pipeline.recipe import Recipe
     from madx.stages.session import Session
+
+
+QUICKSTART = Path(__file__).parents[1] / "quickstart"
 
 
 def catalogue_of(extra: list[Path] | None) -> Catalogue:
@@ -30,11 +33,18 @@ def read_recipe(path: Path | None, overrides: list[str] | None) -> Recipe:
 
 
 def project(
-    recipe: Recipe, path: Path | None, data: Path | None, results: Path, catalog: list[Path] | None, device: str
+    recipe: Recipe,
+    path: Path | None,
+    data: Path | None,
+    results: Path,
+    catalog: list[Path] | None,
+    device: str,
+    encoder: Encoder | None = None,
 ) -> tuple[Planner, Session]:
-    """What plans a recipe and where its steps run. `path`: the recipe's file; None: the bundled quick start's.
+    """What plans a recipe and where its steps run.
 
-    Raises InputError for a device, a folder or a tracker that isn't there.
+    `path`: the recipe's file, beside which its files are looked for; None: the bundled quick start's. `encoder`: the
+    recipe's, where it is in memory already. Raises InputError for a device, a folder or a tracker that isn't there.
     """
     from madx.device import choose_device, choose_precision, set_threads
     from madx.pipeline.planner import Planner
@@ -50,7 +60,11 @@ def project(
     if path is None:
         data = data or QUICKSTART
     set_threads()
-    session = Session(Store(results / ".store"), choose_device(device), data, tuple(recipe.trackers))
+    where = encoder.device if encoder else choose_device(device)
+    session = Session(Store(results / ".store"), where, data, tuple(recipe.trackers))
     beside = QUICKSTART if path is None else path.parent
-    precision = choose_precision(recipe.precision, session.device)
-    return Planner(recipe, catalogue_of([*(catalog or []), *quick]), data, beside, precision), session
+    precision = encoder.precision if encoder else choose_precision(recipe.precision, session.device)
+    planner = Planner(recipe, catalogue_of([*(catalog or []), *quick]), data, beside, precision)
+    if encoder is not None:
+        session.keep(encoder, planner.encoder)
+    return planner, session

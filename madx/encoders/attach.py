@@ -1,0 +1,40 @@
+"""Adapters in a transformers model that somebody has already: for a loop of one's own, `Trainer` or `pipeline`."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from madx.encoders.encoder import Encoder
+from madx.encoders.reference import EncoderRef
+
+NAME = "madx_adapters"  # what the adapters are called among the model's modules
+
+
+def attach(model: nn.Module) -> Encoder:
+    """Places for adapters in `model`, any transformers model of a family that madx knows; the encoder inside is frozen.
+
+    Its heads stay as they are. The adapters are a module of the model, so that its optimizer, `state_dict` and `to` see
+    them. Where it has a masked-LM head, the inverse of an active invertible adapter stands in
+    front of the decoder. Raises InputError for another family.
+    """
+    config: Any = model.config
+    own = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    name = getattr(config, "_name_or_path", "") or config.model_type
+    device = next(model.parameters()).device
+    encoder = Encoder(model, EncoderRef(name=name, digest=""), device, pack=False)
+    inside = {id(parameter) for parameter in encoder.base.parameters()}
+    for key, parameter in model.named_parameters():
+        parameter.requires_grad_(own[key] and id(parameter) not in inside)
+    model.add_module(NAME, encoder.adapters)
+    _unembed_before_the_decoder(encoder)
+    return encoder
+
+
+def _unembed_before_the_decoder(encoder: Encoder) -> None:
+    decoder: nn.Module | None = encoder.model.get_output_embeddings()  # type: ignore[operator]
+
+    def unembed(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (encoder.adapters.unembed(args[0]), *args[1:])
+
+    if decoder is not None and encoder.lm_head.tied:
+        decoder.register_forward_pre_hook(unembed)
