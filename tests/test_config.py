@@ -20,7 +20,8 @@ from madx.methods.full import Full
 from madx.stages.alignment import Alignment
 from madx.stages.evaluate import Evaluation
 from madx.stages.imported import ImportedAdapter
-from madx.stages.language import LanguageStage
+from madx.stages.language import LanguageStage, Share
+from madx.stages.merge import MergedAdapter, Weighted
 from madx.stages.step import Step, closure
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
@@ -57,7 +58,9 @@ STAGE = TaskStage(
     learning_rate=1e-3, max_length=32, seed=1,
 )  # fmt: skip
 EVALUATION = Evaluation(task=STAGE, language=LANGUAGE, test=DATA.model_copy(update={"split": "test"}))
-STEPS: list[Step] = [TEXT, LANGUAGE, ALIGNED, IMPORTED, STAGE, EVALUATION]
+MIXED = LANGUAGE.model_copy(update={"mixed_with": (Share(text=TEXT, weight=1.0),), "start": IMPORTED, "near": 0.1})
+MERGED = MergedAdapter(encoder=ENCODER, language="fao", parts=(Weighted(adapter=IMPORTED, weight=0.5),))
+STEPS: list[Step] = [TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, STAGE, EVALUATION]
 
 
 def other(value: Any, annotation: Any) -> Any:
@@ -194,6 +197,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
     found["TaskSpec.columns"] = found["TaskSpec.columns"].model_dump()
     assert found == {
         "LanguageStage.alignment": None, "LanguageStage.softmax": "full", "LanguageStage.seed": 1,
+        "LanguageStage.mixed_with": (), "LanguageStage.start": None, "LanguageStage.near": 0.0,
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
         "Evaluation.weights": "fp32",
@@ -219,4 +223,5 @@ def test_a_step_says_what_it_stands_on() -> None:
     assert EVALUATION.upstream == (STAGE, LANGUAGE)
     names = [step.name for step in closure([EVALUATION, ALIGNED])]
     assert len(names) == len(set(names)) == 6
-    assert all(names.index(below.name) < names.index(step.name) for step in STEPS for below in step.upstream)
+    for step in (TEXT, LANGUAGE, ALIGNED, IMPORTED, STAGE, EVALUATION):
+        assert all(names.index(below.name) < names.index(step.name) for below in step.upstream)

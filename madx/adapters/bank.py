@@ -23,9 +23,7 @@ class Adapter(nn.Module):
 
     def __init__(self, spec: BottleneckSpec, width: int, num_layers: int, embedding_width: int) -> None:
         super().__init__()
-        beyond = [i for i in spec.leave_out if not 0 <= i < num_layers]
-        if beyond:
-            raise ValueError(f"leave_out names layer {beyond[0]}, but the encoder has layers 0 to {num_layers - 1}")
+        spec = spec.in_layers(num_layers)
         self.spec = spec
         self.bottlenecks = nn.ModuleDict(
             {

@@ -33,7 +33,7 @@ class BottleneckSpec(Frozen):
     placement: tuple[Place, ...] = ("ffn",)  # after which sub-layers
     parallel: bool = False  # beside the sub-layer instead of after it (He et al. 2022)
     scaling: Annotated[float, Strict()] | Literal["learned", "channel"] = 1.0
-    leave_out: tuple[int, ...] = ()  # layers without an adapter (AdapterDrop; MAD-X 2.0 leaves out the last)
+    leave_out: tuple[int, ...] = ()  # layers without an adapter (AdapterDrop); -1 is the last (MAD-X 2.0)
     original_ln_before: bool = True  # residual and the layer's own norm before the bottleneck
     original_ln_after: bool = True  # ... and after it
     ln_before: bool = False  # a new norm inside the adapter, before the down-projection
@@ -64,6 +64,16 @@ class BottleneckSpec(Frozen):
         if self.residual_before_ln == "post_add" and not self.original_ln_before:
             raise ValueError("residual_before_ln = 'post_add' needs original_ln_before")
         return self
+
+    def in_layers(self, num_layers: int) -> "BottleneckSpec":
+        """The same for an encoder of so many layers: none is counted from the end any more. Raises ValueError."""
+        counted = tuple(sorted({i + num_layers if i < 0 else i for i in self.leave_out}))
+        for i in counted:
+            if not 0 <= i < num_layers:
+                raise ValueError(
+                    f"leave_out = {list(self.leave_out)}: the encoder has the layers 0 to {num_layers - 1}"
+                )
+        return self.model_copy(update={"leave_out": counted})
 
     def bottleneck(self, width: int, layer: int) -> int:
         """Width of the bottleneck in a layer."""

@@ -4,7 +4,7 @@ A block is  <cls> tokens <sep> tokens ... <sep>;  documents are separated by <se
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +84,33 @@ class Blocks:
     def in_order(self, size: int) -> Iterator[np.ndarray]:
         for start in range(0, len(self), size):
             yield self._rows(start, min(size, len(self) - start))
+
+
+class Mixture:
+    """Several packed texts as one endless stream, in fixed proportions; a batch is a function of its arguments.
+
+    `parts`: each with its weight. Every run of `PATTERN` rows has each text in its share, in an order of its own.
+    """
+
+    PATTERN = 60
+
+    def __init__(self, parts: Sequence[tuple[Blocks, float]], seed: int) -> None:
+        self.texts = [text for text, _ in parts]
+        self.length = self.texts[0].length
+        weights = np.array([weight for _, weight in parts], dtype=np.float64)
+        ends = np.round(np.cumsum(weights / weights.sum()) * self.PATTERN).astype(int)
+        self.counts = np.diff(ends, prepend=0)
+        self.order = np.random.default_rng((seed, len(parts))).permutation(
+            np.repeat(np.arange(len(parts)), self.counts)
+        )
+        # how many rows of the same text come before, within the pattern
+        self.before = [int((self.order[:i] == which).sum()) for i, which in enumerate(self.order)]
+
+    def batch(self, number: int, size: int, seed: int) -> np.ndarray:
+        """Batch `number`, (size, length)."""
+        rows = []
+        for row in range(number * size, (number + 1) * size):
+            turn, place = divmod(row, self.PATTERN)
+            which = int(self.order[place])
+            rows.append(self.texts[which].batch(turn * int(self.counts[which]) + self.before[place], 1, seed))
+        return np.concatenate(rows)

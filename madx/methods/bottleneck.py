@@ -23,9 +23,10 @@ class BottleneckAdapter(Method):
     spec: BottleneckSpec = BottleneckSpec()
 
     def check(self, encoder: Encoder) -> None:
-        beyond = [i for i in self.spec.leave_out if not 0 <= i < encoder.num_layers]
-        if beyond:
-            raise InputError(f"leave_out = {beyond}: {encoder.ref.name} has the layers 0 to {encoder.num_layers - 1}")
+        try:
+            self.spec.in_layers(encoder.num_layers)
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
     def attach(self, encoder: Encoder, name: str, seed: int) -> dict[str, nn.Parameter]:
         torch.manual_seed(seed)
@@ -37,8 +38,8 @@ class BottleneckAdapter(Method):
         encoder.adapters.activate(*([language] if language else []), name)
 
     def lowest_layer(self, encoder: Encoder) -> int:
-        layers = (i for i in range(encoder.num_layers) if i not in self.spec.leave_out)
-        return next(layers, encoder.num_layers - 1)
+        left_out = self.spec.in_layers(encoder.num_layers).leave_out
+        return next((i for i in range(encoder.num_layers) if i not in left_out), encoder.num_layers - 1)
 
     def save(self, folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
         save_adapter(folder, encoder, name, save_as=save_as)

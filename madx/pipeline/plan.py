@@ -9,7 +9,6 @@ from madx.encoders.reference import EncoderRef
 from madx.pipeline.recipe import Recipe
 from madx.stages.evaluate import Evaluation
 from madx.stages.imported import ImportedAdapter
-from madx.stages.language import LanguageStage
 from madx.stages.session import Session
 from madx.stages.step import AdapterStep, Step, closure
 from madx.stages.task import TaskStage
@@ -63,8 +62,8 @@ def plan_of(
     recipe: Recipe, encoder: EncoderRef, wanted: Iterable[Step], cells: Sequence[Cell] = (), notes: Sequence[str] = ()
 ) -> Plan:
     """The closure of some steps."""
-    order = (TextStage.stage, ImportedAdapter.stage, LanguageStage.stage, TaskStage.stage, Evaluation.stage)
-    ranked = sorted(closure(wanted), key=lambda step: order.index(step.stage))
+    ranks = {TextStage.stage: 0, ImportedAdapter.stage: 1, TaskStage.stage: 3, Evaluation.stage: 4}
+    ranked = sorted(closure(wanted), key=lambda step: ranks.get(step.stage, 2))  # between them: what gives adapters
     return Plan(recipe, encoder, tuple(closure(ranked)), tuple(cells), tuple(notes))
 
 

@@ -24,6 +24,7 @@ from madx.sharing.fetch import digests_of, fetch
 from madx.stages.alignment import Alignment
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage
+from madx.stages.merge import MergedAdapter, Weighted
 from madx.stages.step import AdapterStep, Step
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
@@ -176,10 +177,25 @@ class Planner:
         """The language's own: ready-made where the recipe names one, else trained on its text."""
         if code not in self._adapters:
             imported = self._imported.get(code)
-            self._adapters[code] = self._import(code, imported) if imported else self._language_stage(code)
+            self._adapters[code] = self._import(code, imported) if imported else self.language_stage(code)
         return self._adapters[code]
 
-    def _language_stage(self, code: str) -> LanguageStage:
+    def others(self, code: str) -> list[str]:
+        """The recipe's other languages that have an adapter or text for one, sources first."""
+        known = [] if self.recipe.targets == "all" else [self.language(name).code for name in self.recipe.targets]
+        known += [*self._imported]
+        every = dict.fromkeys([*self.source_codes, *known])
+        return [other for other in every if other != code and self.has_adapter_or_text(other)]
+
+    def merged(self, code: str, others: Sequence[str], weights: Sequence[float]) -> MergedAdapter:
+        parts = [
+            Weighted(adapter=self.language_adapter(other), weight=weight)
+            for other, weight in zip(others, weights, strict=True)
+        ]
+        return MergedAdapter(encoder=self.encoder, language=code, parts=tuple(parts))
+
+    def language_stage(self, code: str) -> LanguageStage:
+        """Stage one on the language's text, as the recipe has it; methods take it and change what they do otherwise."""
         settings = self.recipe.language_adapter
         return LanguageStage(
             encoder=self.encoder,
@@ -195,7 +211,7 @@ class Planner:
 
     def language_encoder(self, code: str) -> LanguageStage:
         """The control: masked language modelling of every weight; with the full softmax, as its decoder is trained."""
-        stage = self._language_stage(code)
+        stage = self.language_stage(code)
         schedule = stage.schedule.model_copy(update={"learning_rate": self.recipe.full.mlm_learning_rate})
         return stage.model_copy(update={"method": Full(), "schedule": schedule, "softmax": "full"})
 
@@ -213,7 +229,7 @@ class Planner:
             weight=settings.alignment_weight,
             pairs=settings.alignment_pairs,
         )
-        return self._language_stage(code).model_copy(update={"alignment": alignment})
+        return self.language_stage(code).model_copy(update={"alignment": alignment})
 
     def _import(self, code: str, where: str) -> ImportedAdapter:
         address = parse_address(where, beside=self.beside)
@@ -230,17 +246,18 @@ class Planner:
 
     def _task_stage(self, task: TaskSpec, row: Row, target: str, targets: Sequence[str], seed: int) -> TaskStage:
         codes = {
-            "sources": self.source_codes, "sources and targets": [*self.source_codes, *targets], "none": [],
+            "sources": self.source_codes, "sources and targets": [*self.source_codes, *targets], "target": [target],
+            "none": [],
         }[row.below]  # fmt: skip
         key = (task.name, row, (*codes, "" if row.start is None else target), seed)
         if key not in self._stages:
-            self._stages[key] = self._new_task_stage(
-                task, row, codes, row.start(self, target) if row.start else None, seed
-            )
+            below = [row.adapter(self, code) for code in dict.fromkeys(codes)]
+            start = row.start(self, target) if row.start else None
+            self._stages[key] = self._new_task_stage(task, row, below, start, seed)
         return self._stages[key]
 
     def _new_task_stage(
-        self, task: TaskSpec, row: Row, codes: Sequence[str], start: LanguageStage | None, seed: int
+        self, task: TaskSpec, row: Row, below: Sequence[AdapterStep], start: LanguageStage | None, seed: int
     ) -> TaskStage:
         settings, trained = self.recipe.task_adapter, row.trains(self.recipe)
         train = [self.labelled(task, code, "train") for code in self.source_codes]
@@ -248,13 +265,13 @@ class Planner:
             if data is None:
                 raise InputError(f"task '{task.name}' has no training data for the source language '{code}'")
         dev = [self.labelled(task, code, "dev") for code in self.source_codes]
-        cycle = row.below == "sources and targets"
+        cycle = row.below in ("sources and targets", "target")
         return TaskStage(
             encoder=self.encoder,
             train=tuple(data for data in train if data),
             dev=tuple(data for data in dev if data),
             method=trained.method,
-            below=tuple(self.language_adapter(code) for code in dict.fromkeys(codes)),
+            below=tuple(below),
             cycle=cycle,
             start=start,
             epochs=settings.epochs,

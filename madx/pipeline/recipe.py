@@ -25,6 +25,8 @@ class LanguageAdapterSettings(Frozen):
     warm_up: float = Field(0.05, ge=0, lt=1)
     max_length: int = Field(256, ge=16)
     softmax: Literal["full", "corpus"] = "full"  # corpus: over the tokens that the text has; faster, not the same
+    source_share: float = Field(1.0, gt=0, le=100)  # bad-x: the source's text, for one part of the language's own
+    near: float = Field(0.0, ge=0)  # madx-from-source: pull towards where it began
     alignment_weight: float = Field(1.0, gt=0)  # madx-aligned: beside the masked-LM loss
     alignment_pairs: int = Field(32, ge=2)  # sentence pairs in an update
     seed: int = 1

@@ -4,17 +4,23 @@ Pfeiffer et al. 2020 (MAD-X), section 3.1 and 3.3: bottleneck and invertible ada
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from madx.config import InputError, RunError
+from madx.config import Frozen, InputError, RunError
+from madx.corpora.packing import Blocks, Mixture
+from madx.corpora.prepare import TRAIN
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
+from madx.formats.adapterhub import load_adapter
 from madx.formats.card import write_card
 from madx.formats.manifest import seal
 from madx.formats.tensors import save_tensors
@@ -27,6 +33,13 @@ from madx.stages.text import TextStage
 from madx.training.fit import Part, Schedule, Validation, fit
 
 
+class Share(Frozen):
+    """Text of another language, and how much of it there is for one part of the language's own."""
+
+    text: TextStage
+    weight: float
+
+
 class LanguageStage(AdapterStep):
     stage: ClassVar[str] = "language"
     version: ClassVar[int] = 3  # held-out masks are a block's own
@@ -37,11 +50,14 @@ class LanguageStage(AdapterStep):
     batch_tokens: int
     alignment: Alignment | None = None
     softmax: Literal["full", "corpus"] = "full"  # over the vocabulary, or over the tokens that the text has
+    mixed_with: tuple[Share, ...] = ()  # other text in the same batches (BAD-X)
+    start: AdapterStep | None = None  # whose weights it begins with
+    near: float = 0.0  # pull of every weight towards where it began, beside the loss (RegMAD-X)
     seed: int = 1
 
     @property
     def subject(self) -> str:
-        return self.text.subject
+        return "+".join([self.text.subject, *(share.text.subject for share in self.mixed_with)])
 
     @property
     def _kind(self) -> str:
@@ -60,8 +76,8 @@ class LanguageStage(AdapterStep):
         head = list(encoder.lm_head.trainable())
         with self.method.borrowed(encoder), encoder.lent(*head), encoder.training():
             aligned = AlignedText(self.alignment, encoder, self.subject, session) if self.alignment else None
-            parameters = self._attach(encoder, head)
-            text = MaskedLm.of(encoder, session.folder(self.text), self.text.corpus, self.softmax)
+            parameters = self._attach(encoder, head, session)
+            text = self._text(encoder, session)
 
             def batch(step: int) -> list[Part]:
                 parts = text.parts(step, self.batch_tokens, self.seed)
@@ -74,16 +90,42 @@ class LanguageStage(AdapterStep):
                 batch,
                 session.training(folder, self.seed, f"language adapter {self.subject}"),
                 Validation(text.held_out_loss, at=_quarters(self.schedule.steps)),
-                penalty=partial(self.method.penalty, encoder, self.subject),
+                penalty=self._penalty(encoder, parameters),
             )
             self._judge(result)
             self._save(folder, encoder, head, session, result)
         return result
 
-    def _attach(self, encoder: Encoder, head: list[nn.Parameter]) -> dict[str, nn.Parameter]:
+    def _text(self, encoder: Encoder, session: Session) -> MaskedLm:
+        own = MaskedLm.of(encoder, session.folder(self.text), self.text.corpus, self.softmax)
+        if not self.mixed_with:
+            return own
+        parts = [
+            (Blocks(session.folder(text) / TRAIN, text.corpus.block_size), weight)
+            for text, weight in [(self.text, 1.0), *((share.text, share.weight) for share in self.mixed_with)]
+        ]
+        return replace(own, blocks=Mixture(parts, self.seed))
+
+    def _penalty(self, encoder: Encoder, parameters: dict[str, nn.Parameter]) -> Callable[[], Tensor | None]:
+        """The method's own term; and near * sum (theta - theta_0)^2 over the adapter."""
+        if not self.near:
+            return partial(self.method.penalty, encoder, self.subject)
+        adapter = [p for name, p in parameters.items() if not name.startswith("lm_head.")]
+        began = [p.detach().clone() for p in adapter]
+
+        def pull() -> Tensor:
+            moved = [((p - p0) ** 2).sum() for p, p0 in zip(adapter, began, strict=True)]
+            return self.near * torch.stack(moved).sum()
+
+        return pull
+
+    def _attach(self, encoder: Encoder, head: list[nn.Parameter], session: Session) -> dict[str, nn.Parameter]:
         """The new language adapter, active, and the masked-LM head's dense and norm: what is trained."""
         seed = seed_of("language adapter", self.subject, self.seed)
         parameters = self.method.attach(encoder, self.subject, seed)
+        if self.start is not None:
+            _, other = load_adapter(session.folder(self.start), encoder, load_as="start")
+            encoder.adapters.get(self.subject).load_state_dict(other.state_dict())
         parameters.update({f"lm_head.{i}": parameter for i, parameter in enumerate(head)})
         for parameter in parameters.values():
             parameter.requires_grad_(True)
@@ -129,12 +171,19 @@ class LanguageStage(AdapterStep):
                 "batch_tokens": self.batch_tokens,
                 "softmax": self.softmax,
                 "block_size": corpus.block_size,
+                "near": self.near,
                 "seed": self.seed,
             },
             "held_out_loss": {"before": result["held_out_before"], "after": result["held_out_after"]},
             "versions": {name: version(name) for name in ("madx-adapters", "torch", "transformers")},
         }
-        return {**about, "aligned": self.alignment.about()} if self.alignment else about
+        if self.alignment:
+            about["aligned"] = self.alignment.about()
+        if self.mixed_with:
+            about["mixed_with"] = {share.text.subject: share.weight for share in self.mixed_with}
+        if self.start:
+            about["began_as"] = self.start.subject
+        return about
 
 
 def _quarters(steps: int) -> list[int]:

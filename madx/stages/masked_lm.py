@@ -16,8 +16,8 @@ from torch import Tensor
 
 from madx.config import InputError
 from madx.corpora.masking import Masked, mask_tokens
-from madx.corpora.packing import Blocks
-from madx.corpora.prepare import VOCABULARY, Corpus
+from madx.corpora.packing import Blocks, Mixture
+from madx.corpora.prepare import TRAIN, VOCABULARY, Corpus
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.lm_head import Decoder
@@ -29,7 +29,7 @@ class MaskedLm:
     """Packed text as an aim of training, for an encoder as it is then set up."""
 
     encoder: Encoder
-    blocks: Blocks
+    blocks: Blocks | Mixture
     held_out: Blocks
     vocabulary: "CorpusVocabulary | None" = None  # None: the softmax is over all of it
 
@@ -39,7 +39,7 @@ class MaskedLm:
         occurring = np.load(folder / VOCABULARY) if softmax == "corpus" else None
         return MaskedLm(
             encoder,
-            Blocks(folder / "train.bin", corpus.block_size),
+            Blocks(folder / TRAIN, corpus.block_size),
             Blocks(folder / "held_out.bin", corpus.held_out_size),
             None if occurring is None else CorpusVocabulary.of(occurring, encoder),
         )

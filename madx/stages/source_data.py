@@ -24,11 +24,14 @@ class SourceData:
         self.features = {language: model.features(theirs) for language, theirs in examples.items()}
         self.dev = [(data, data.load()) for data in dev]
 
-    def score_dev(self, over: Sequence[str]) -> dict[str, float]:
-        """The mean over the dev sets of the task's metric, each over its own language's adapter if it is in `over`."""
+    def score_dev(self, over: Sequence[str], cycle: bool) -> dict[str, float]:
+        """The mean over the dev sets of the task's metric, each over its own language's adapter if it is in `over`.
+
+        `cycle`: a set whose language isn't there is scored over the first, as it was trained over it.
+        """
         values = []
         for data, examples in self.dev:
-            self.model.retarget(data.language if data.language in over else None)
+            self.model.retarget(data.language if data.language in over else over[0] if cycle else None)
             values.append(score_examples(data, examples, self.model.predict(examples))[0])
         return {"dev": sum(values) / len(values)}
 

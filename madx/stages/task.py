@@ -124,7 +124,9 @@ class TaskStage(Step):
         if not data.dev:
             return None
         ends = [epoch * number for number in range(1, self.epochs + 1)]
-        return Validation(partial(data.score_dev, over), ends, keep_best="dev" if self.checkpoint == "best" else None)
+        return Validation(
+            partial(data.score_dev, over, self.cycle), ends, keep_best="dev" if self.checkpoint == "best" else None
+        )
 
     def _lower_states(
         self, model: TaskModel, data: SourceData, over: list[str], folder: Path, session: Session

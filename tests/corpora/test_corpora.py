@@ -17,7 +17,7 @@ from madx.config import InputError
 from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.masking import mask_tokens
-from madx.corpora.packing import Blocks, Packer
+from madx.corpora.packing import Blocks, Mixture, Packer
 from madx.corpora.prepare import Corpus, encoded
 
 
@@ -201,3 +201,18 @@ def test_a_hub_dataset_is_streamed(tmp_path: Path) -> None:
         list(documents(TextSource(hub=str(tmp_path)), None))
     with pytest.raises(InputError, match="Hub dataset nobody/nothing"):
         list(documents(TextSource(hub="nobody/nothing"), None))
+
+
+def test_a_mixture_keeps_its_shares_and_takes_every_block_in_turn(tmp_path: Path) -> None:
+    texts = []
+    for number, blocks in enumerate((20, 7)):
+        path = tmp_path / f"{number}.bin"
+        np.repeat(np.arange(blocks, dtype=np.int32) + 100 * number, 4).tofile(path)
+        texts.append(Blocks(path, 4))
+    mixture = Mixture([(texts[0], 1.0), (texts[1], 2.0)], seed=3)
+    rows = np.concatenate([mixture.batch(step, 5, seed=3) for step in range(24)])[:, 0]
+    assert rows.tolist() == mixture.batch(0, 120, seed=3)[:, 0].tolist()  # whatever the batch's size
+    first, second = rows[rows < 100], rows[rows >= 100] - 100
+    assert (len(first), len(second)) == (40, 80)
+    assert sorted(first[:20]) == sorted(first[20:]) == list(range(20))  # two epochs
+    assert all(sorted(second[i : i + 7]) == list(range(7)) for i in range(0, 77, 7))

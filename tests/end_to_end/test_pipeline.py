@@ -227,3 +227,24 @@ def test_a_target_needs_no_labels(project: Path) -> None:
         project, "predict", "tags", "--language", "nno", "--recipe", "recipe.toml", *settings, text="hunden\n\n"
     )
     assert out.startswith("hunden\t")
+
+
+def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -> None:
+    """MAD-X 2.0, BAD-X, a warm start held near its beginning, and merges for a language whose own text is not used."""
+    methods = ["madx-2", "bad-x", "madx-from-source", "merge-mean", "merge-family", "merge-source"]
+    settings = [
+        word
+        for setting in (f"methods={json.dumps(methods)}", "seeds=[1]", "language_adapter.near=0.01")
+        for word in ("--set", setting)
+    ]
+    madx(project, "run", "recipe.toml", *settings)
+    rows = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
+    assert {row["method"] for row in rows} == set(methods)
+    for method in methods:
+        out, _ = madx(project, "predict", "tags", "--language", "swe", "--recipe", "recipe.toml", "--method", method,
+                      *settings, text="hunden sover\n")  # fmt: skip
+        assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"], method
+    (badx,) = (project / "results" / ".store").glob("language-swe+eng-*/madx.json")
+    assert json.loads(badx.read_text())["mixed_with"] == {"eng": 1.0}
+    (merged, *_) = (project / "results" / ".store").glob("merged-swe-*/madx.json")
+    assert sum(json.loads(merged.read_text())["merged_from"].values()) == 1.0

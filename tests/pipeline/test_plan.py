@@ -12,6 +12,7 @@ from madx.pipeline.plan import Cell
 from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
 from madx.stages.language import LanguageStage
+from madx.stages.merge import MergedAdapter
 
 
 @pytest.fixture
@@ -47,7 +48,13 @@ def about(cell: Cell) -> tuple[list[str], str | None, str | None]:
 EXPECTED = {
     "madx": (["eng"], "nno", None),
     "madx-aligned": (["eng"], "nno", None),
+    "madx-2": (["eng"], "nno", None),
     "tlr": (["eng", "swe", "nno"], "nno", None),
+    "bad-x": (["nno+eng"], "nno+eng", None),
+    "madx-from-source": (["eng"], "nno", None),
+    "merge-mean": (["eng"], "nno", None),
+    "merge-family": (["eng"], "nno", None),
+    "merge-source": (["eng"], "nno", None),
     "source-adapter": (["eng"], "eng", None),
     "no-language-adapter": (["eng"], None, None),
     "task-only": ([], None, None),
@@ -66,9 +73,48 @@ def test_what_each_method_trains_over_and_answers_with(three: Path, method: str)
     cell = plan.cell(plan.task("tags"), method, "nno", 1)
     assert about(cell) == EXPECTED[method]
     assert isinstance(cell.stage.method, Full) == method.startswith("full")
-    assert cell.stage.cycle == (method == "tlr")
+    assert cell.stage.cycle == (method in ("tlr", "bad-x"))
     if isinstance(cell.language, LanguageStage):
         assert (cell.language.alignment is not None) == (method == "madx-aligned")
+
+
+def test_merges_leave_the_languages_own_adapter_out(three: Path) -> None:
+    plan = planner(three, "methods=['merge-mean', 'merge-family', 'merge-source']")
+    tags = plan.task("tags")
+    weights = {}
+    for method in plan.recipe.methods:
+        merged = plan.cell(tags, method, "nno", 1).language
+        assert isinstance(merged, MergedAdapter)
+        weights[method] = {part.adapter.subject: part.weight for part in merged.parts}
+        assert weights[method].keys() == {"eng", "swe"}
+        assert sum(weights[method].values()) == pytest.approx(1.0)
+        assert plan.cell(tags, method, "eng", 1).language == plan.language_adapter("eng")
+    assert weights["merge-mean"] == {"eng": 0.5, "swe": 0.5}
+    assert weights["merge-family"]["swe"] > 0.9  # Swedish is the nearer relative of Nynorsk
+    assert weights["merge-source"]["eng"] > 0.5
+
+
+def test_a_language_without_text_can_be_merged_for(three: Path) -> None:
+    (three / "languages").mkdir()
+    (three / "languages" / "qaa.toml").write_text('name = "Mine"\nscript = "Latn"\nfamily = ["Indo-European"]\n')
+    plan = planner(three, "methods=['merge-family', 'task-only']", "targets=['swe', 'qaa']").plan()
+    (merged,) = {c.language for c in plan.cells if c.method == "merge-family" and c.target == "qaa"}
+    assert isinstance(merged, MergedAdapter)
+    assert [part.adapter.subject for part in merged.parts] == ["eng", "swe"]
+    assert "text-qaa" not in [step.name.rsplit("-", 1)[0] for step in plan.steps]
+    with pytest.raises(InputError, match=r"'qaa' \(Mine\) has no text"):
+        planner(three, "methods=['madx']", "targets=['swe', 'qaa']").plan()
+
+
+def test_the_last_layer_is_left_out_of_both_adapters(three: Path) -> None:
+    plan = planner(three, "methods=['madx-2', 'madx']", "language_adapter.leave_out=[0]")
+    tags = plan.task("tags")
+    for method, expected in (("madx-2", (0, -1)), ("madx", (0,))):
+        cell = plan.cell(tags, method, "nno", 1)
+        assert isinstance(cell.language, LanguageStage)
+        specs = [step.method.spec for step in (cell.language, *cell.stage.below)]  # type: ignore[attr-defined]
+        assert [spec.leave_out for spec in specs] == [expected] * 2
+        assert cell.stage.method.spec.leave_out == expected[1:]  # type: ignore[attr-defined]
 
 
 def test_the_source_keeps_its_own_adapter_when_targets_are_aligned(three: Path) -> None:
