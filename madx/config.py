@@ -50,10 +50,14 @@ class Frozen(BaseModel):
         return _short({"type": type(self).__name__, **{name: _plain(value) for name, value in self.said()}})
 
     def said(self) -> Iterator[tuple[str, Any]]:
-        """The fields that tell this value from others: those that aren't places, where they aren't their defaults."""
+        """The fields that tell this value from others: those that aren't places, where they aren't their defaults.
+
+        A `version`'s default is raised when results change, so what goes without saying is the first.
+        """
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if PLACE not in field.metadata and (field.is_required() or value != field.get_default()):
+            unsaid = 1 if name == "version" else field.get_default()
+            if PLACE not in field.metadata and (field.is_required() or value != unsaid):
                 yield name, value
 
     def __copy__(self) -> Self:
