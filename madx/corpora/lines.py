@@ -128,12 +128,12 @@ def read_whole(path: Path) -> str:
 def _not_utf8(path: Path) -> InputError:
     """The error with its place: the decoder knows no lines, so the file is read once more."""
     number, place = 0, 0
-    with _opened(path) as file:
-        for line in iter(partial(file.readline, 4 * LONGEST), b""):
-            number += 1
-            try:
+    try:
+        with _opened(path) as file:
+            for number, line in enumerate(iter(partial(file.readline, 4 * LONGEST), b""), 1):
                 line.decode()
-            except UnicodeDecodeError as error:
-                place = error.start + 1
-                break
+    except UnicodeDecodeError as error:
+        place = error.start + 1
+    except _DAMAGE as error:
+        return InputError(f"{path}:{number + 1}: damaged file: {first_line(error)}")
     return InputError(f"{path}:{number}: not UTF-8 (byte {place}); convert the file, e.g. with iconv")

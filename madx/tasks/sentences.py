@@ -215,7 +215,7 @@ def label_columns(names: Sequence[str] | Row, columns: Columns, where: str) -> t
     """Which columns of a table hold the words and the labels: those the task names, or the usual ones."""
     said = columns != Columns()
     found = [
-        next((n for n in ((own, *usual) if said else (*usual, own)) if n in names), None)
+        next((n for n in ((own, *usual) if said else usual) if n in names), None)
         for own, usual in ((columns.text, _WORDS), (columns.label, _LABELS))
     ]
     words, labels = found
