@@ -6,7 +6,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imp
 os.environ["MADX_JOBS"] = "1"  # a helper takes seconds to start
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -82,6 +82,13 @@ def make_encoder(folder: Path, model_type: str, seed: int = 0) -> Path:
     AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Whatever a test's commands have asked for in this process."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -212,7 +212,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "Schedule.warm_up": 0.05, "Schedule.weight_decay": 0.0, "Schedule.max_grad_norm": 1.0,
         "TextSource.lines": None, "TextSource.hub": None, "TextSource.config": None, "TextSource.split": "train",
         "TextSource.column": "text", "TextSource.revision": None,
-        "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": 1,
+        "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": None,
         "TaskSpec.columns": {"text": "text", "pair": None, "label": "label"},
         "EncoderRef.settings": None, "EncoderRef.precision": "fp32",
     }  # fmt: skip

@@ -3,9 +3,29 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from madx.config import PLACE, Frozen, InputError, validate
+
+SCHEME_LETTERS = frozenset("BIESLU")  # before a hyphen and an entity's type
+
+
+def _in_iob2(labels: tuple[str, ...]) -> tuple[str, ...]:
+    """A label set of entities in any scheme, as the labels of IOB2 in the same order; any other set as it is."""
+    marked = [label.partition("-") for label in labels if label != "O"]
+    if len(marked) == len(labels) or not all(letter in SCHEME_LETTERS and kind for letter, _, kind in marked):
+        return labels
+    known = set(labels)
+    new: list[str] = []
+    for label in labels:
+        letter, _, kind = label.partition("-")
+        if label == "O" or (letter == "B" and f"I-{kind}" in known):
+            new.append(label)
+        elif letter in "ESLU":
+            new += [f"B-{kind}", f"I-{kind}"]
+        else:  # IOB1 may list I- alone
+            new += [f"B-{kind}", label] if letter == "I" else [label]
+    return tuple(dict.fromkeys(new))
 
 
 class Columns(Frozen):
@@ -41,9 +61,9 @@ class TaskSpec(Frozen):
     description: Annotated[str, PLACE] = ""
     kind: str
     metric: str  # the primary one
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # of entities in any scheme; kept in IOB2
     outside: tuple[str, ...] = ()  # entity types that are read as O
-    label_column: int = 1  # tagging: which tab-separated column holds the label (0 is the word)
+    label_column: int | None = None  # tagging: which column (from 0) holds the label; none: the one that fits
     columns: Columns = Columns()
     source: Annotated[str, PLACE] = "eng"
     licence: Annotated[str, PLACE] = ""
@@ -56,6 +76,11 @@ class TaskSpec(Frozen):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels repeat")
         return self
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_in_iob2(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return labels if len(set(labels)) != len(labels) else _in_iob2(labels)
 
     def hub_data(self, language: str) -> HubData | None:
         config = self.data[language].hub

@@ -115,7 +115,7 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Label text with a trained task adapter and the language's adapter."""
-    from madx.corpora.documents import read_lines
+    from madx.corpora.lines import read_lines
     from madx.pipeline.predict import label
 
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)

@@ -1,16 +1,27 @@
 """The documents of a text source, one after the other: files, folders and Hub datasets. Nothing is held in memory."""
 
-import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
 
 from madx.catalog.language import TextSource
-from madx.config import InputError, first_line
+from madx.config import InputError
+from madx.corpora import tables
+from madx.corpora.hub import HubSplit
+from madx.corpora.lines import read_lines, suffix_of
 
-SUFFIXES = (".txt", ".jsonl", ".parquet", ".txt.gz", ".jsonl.gz")
-LONGEST = 1 << 20  # characters; a longer line is cut, so that one endless line fits in memory
+SUFFIXES = (".txt", *tables.SUFFIXES)
+LONGEST = 1 << 20  # characters; a longer document is cut at a blank, so that one endless line fits in memory
+# how what is no running text begins
+_MARKUP = {
+    "{": "JSON; name it .jsonl or .json",
+    '[{"': "JSON; name it .json",
+    "<?xml": "XML; extract its text",
+    "<!doctype": "HTML; extract its text",
+    "<html": "HTML; extract its text",
+    "<doc id=": "WikiExtractor's markup; use its --json",
+    "# sent_id": "CoNLL-U; write its '# text =' lines, one a line",
+    "# newdoc": "CoNLL-U; write its '# text =' lines, one a line",
+}
 
 
 def find_file(name: str, data: Path | None) -> Path:
@@ -28,87 +39,57 @@ def files_of(path: Path) -> list[Path]:
     """The text files of a folder, in order; a file is itself. Raises InputError where there are none."""
     if not path.is_dir():
         return [path]
-    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(SUFFIXES))
+    files = sorted(p for p in path.rglob("*") if p.is_file() and suffix_of(p) in SUFFIXES)
     if not files:
-        raise InputError(f"{path}: no {', '.join(SUFFIXES)} file in this folder")
+        raise InputError(f"{path}: no {', '.join(SUFFIXES)} file in this folder, plain or compressed")
     return files
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Line number from 1 and line. Raises InputError with file:line where the text isn't UTF-8."""
-    number = 0
-    try:
-        with _open(path) as file:
-            while raw := file.readline(LONGEST):
-                number += 1
-                try:
-                    yield number, raw.decode("utf-8").rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    # a cut inside a character of an over-long line is not the file's fault
-                    if len(raw) == LONGEST and error.start > LONGEST - 4:
-                        yield number, raw[: error.start].decode("utf-8")
-                        continue
-                    raise InputError(
-                        f"{path}:{number}: not UTF-8 (byte {error.start + 1}); convert the file, e.g. with iconv"
-                    ) from None
-    except (gzip.BadGzipFile, EOFError) as error:
-        raise InputError(f"{path}:{number + 1}: damaged gzip file: {error}") from None
-
-
 def _documents(path: Path, source: TextSource) -> Iterator[str]:
-    if path.name.endswith((".jsonl", ".jsonl.gz")):
-        for number, line in read_lines(path):
-            if not line.strip():
-                continue
-            try:
-                text = json.loads(line)[source.column]
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise InputError(f"{path}:{number}: no JSON object with a '{source.column}' ({error!r})") from None
-            if not isinstance(text, str):
-                raise InputError(f"{path}:{number}: '{source.column}' is no text")
-            yield text
-    elif path.suffix == ".parquet":
-        import pyarrow.parquet as pq
+    if suffix_of(path) in tables.SUFFIXES:
+        for where, row in tables.read_rows(path, [source.column]):
+            # null: a document that is empty, which cleaning counts
+            yield "" if row[source.column] is None else tables.text_of(row, source.column, where)
+        return
+    first, last = source.lines or (1, None)
+    for number, line in read_lines(path):
+        if number == 1:
+            _check_is_text(path, line)
+        if last is not None and number > last:
+            break
+        if number >= first:
+            yield line
 
-        try:
-            file = pq.ParquetFile(path)
-            if source.column not in file.schema_arrow.names:
-                raise InputError(
-                    f"{path}: no column '{source.column}'; there are: {', '.join(file.schema_arrow.names)}"
-                )
-            for batch in file.iter_batches(batch_size=1000, columns=[source.column]):
-                yield from (text for text in batch.column(0).to_pylist() if text)
-        except OSError as error:
-            raise InputError(f"{path}: not a readable parquet file: {error}") from None
-    else:
-        first, last = source.lines or (1, None)
-        for number, line in read_lines(path):
-            if last is not None and number > last:
-                break
-            if number >= first:
-                yield line
+
+def _check_is_text(path: Path, line: str) -> None:
+    for start, what in _MARKUP.items():
+        if line[:20].lstrip().lower().startswith(start):
+            raise InputError(f"{path}: this is {what}")
+
+
+def _pieces(document: str) -> Iterator[str]:
+    """A document, in pieces where it is too long for one; nothing is lost."""
+    start = 0
+    while len(document) - start > LONGEST:
+        blank = document.rfind(" ", start, start + LONGEST)
+        end = blank if blank > start else start + LONGEST
+        yield document[start:end]
+        start = end
+    yield document[start:]
 
 
 def documents(source: TextSource, data: Path | None) -> Iterator[str]:
     """The documents of one source. A Hub dataset is streamed."""
     if source.file is not None:
         for path in files_of(find_file(source.file, data)):
-            yield from _documents(path, source)
+            for document in _documents(path, source):
+                yield from _pieces(document)
         return
-    import datasets
-
-    try:
-        stream: Any = datasets.load_dataset(
-            source.hub, source.config, split=source.split, revision=source.revision, streaming=True
-        )
-        for row in stream:
-            if source.column not in row:
-                has = ", ".join(row)
-                raise InputError(f"Hub dataset {source.hub}: no column '{source.column}'; it has: {has}")
-            yield row[source.column]
-    except (FileNotFoundError, ValueError, KeyError, ConnectionError, OSError) as error:
-        raise InputError(f"Hub dataset {source.hub} ({source.config}): {first_line(error)}") from None
+    hub = HubSplit(source.hub or "", source.config, source.split, source.revision)
+    for number, row in enumerate(hub.stream(), 1):
+        where = f"{hub}, row {number}"
+        tables.require(row, [source.column], where)
+        if row[source.column] is not None:
+            yield from _pieces(tables.text_of(row, source.column, where))
+        else:
+            yield ""

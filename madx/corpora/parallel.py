@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from madx.config import PLACE, Frozen, InputError
-from madx.corpora.documents import read_lines
+from madx.corpora.lines import read_lines
 
 MOST_PAIRS = 20_000  # more teach a language adapter nothing new
 FEWEST_PAIRS = 100

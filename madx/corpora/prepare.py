@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from madx.catalog.language import TextSource
 from madx.config import Frozen, InputError
+from madx.corpora.characters import Characters
 from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.packing import Packer, begin_and_end
@@ -23,13 +23,14 @@ VOCABULARY = "tokens.npy"  # the ids that the text to train on has
 HELD_OUT_SHARE = 0.05
 HELD_OUT_TOKENS = 100_000  # enough for a loss to two decimals; the rest is trained on
 FEWEST_TOKENS = 2_000
+BATCH, BATCH_CHARACTERS = 1_000, 1 << 21  # encoded at once
 UNKNOWN_REFUSED, UNKNOWN_WARNED, SUBWORDS_WARNED = 0.2, 0.01, 5.0
 
 
 class Corpus(Frozen):
     """The packed text of a language: a step. `digests` stand for the content of the sources, in their order."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3  # 3: short lines of scripts without spaces are kept; special tokens in the text are text
     language: str
     has_spaces: bool
     sources: tuple[TextSource, ...]
@@ -95,10 +96,19 @@ class Corpus(Frozen):
         return report
 
     def _clean(self, cleaner: Cleaner, data: Path | None) -> Iterator[tuple[list[str], Counter[str]]]:
-        """A thousand documents at a time, and what had been dropped when they were there."""
+        """A thousand documents at a time, or few long ones, and what had been dropped when they were there."""
         cleaned = (cleaner(document) for source in self.sources for document in documents(source, data))
-        kept = (text for text in cleaned if text is not None)
-        while batch := list(islice(kept, 1000)):
+        batch: list[str] = []
+        size = 0
+        for text in cleaned:
+            if text is None:
+                continue
+            batch.append(text)
+            size += len(text)
+            if len(batch) == BATCH or size > BATCH_CHARACTERS:
+                yield batch, cleaner.dropped.copy()
+                batch, size = [], 0
+        if batch:
             yield batch, cleaner.dropped.copy()
 
     def _check(self, report: dict[str, Any]) -> list[str]:
@@ -138,7 +148,8 @@ def encoded(
 def _with_tokens(
     tokenizer: Any, texts: list[str], about: Counter[str]
 ) -> tuple[list[tuple[str, list[int]]], Counter[str]]:
-    return list(zip(texts, _encode(tokenizer, texts), strict=True)), about
+    as_read = Characters(tokenizer)
+    return list(zip(texts, _encode(tokenizer, [as_read(text) for text in texts]), strict=True)), about
 
 
 def _encode(tokenizer: Any, texts: list[str]) -> list[list[int]]:

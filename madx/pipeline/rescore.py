@@ -21,7 +21,8 @@ def score_run(folder: Path) -> list[Score]:
         about = run["tasks"][cell["task"]]
         kind = kind_named(about["kind"], str(folder / "run.json"))
         gold, predicted = read_predictions(folder / cell["file"])
-        metrics = kind.metrics(about["metric"], about["labels"], cell["target"] not in about["unspaced"])
+        target = cell["target"]
+        metrics = kind.metrics(about["metric"], about["labels"], target, target not in about["unspaced"])
         for number, metric in enumerate(metrics):
             counts = count(metric, gold, predicted)
             value = float(metric.value(counts.sum(0)))

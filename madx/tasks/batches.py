@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from madx.corpora.characters import Characters
 from madx.corpora.packing import begin_and_end
 from madx.encoders.encoder import Encoder
 from madx.tasks.examples import Feature
@@ -103,13 +104,14 @@ class Tokens:
     def __init__(self, tokenizer: Any, max_length: int) -> None:
         self.tokenizer, self.max_length = tokenizer, max_length
         self.cls, self.sep = begin_and_end(tokenizer)
+        self.as_read = Characters(tokenizer)
         self._words: dict[str, tuple[int, ...]] = {}
 
     def words(self, words: Sequence[str]) -> list[tuple[int, ...]]:
         """Subwords of each word; a word that leaves none becomes the unknown token, so that none is lost."""
         new = list(dict.fromkeys(w for w in words if w not in self._words))
         if new:
-            encoded = self.tokenizer([f" {w}" for w in new], add_special_tokens=False)["input_ids"]
+            encoded = self.tokenizer([f" {self.as_read(w)}" for w in new], add_special_tokens=False)["input_ids"]
             for word, ids in zip(new, encoded, strict=True):
                 self._words[word] = tuple(ids) or (self.tokenizer.unk_token_id,)
         return [self._words[w] for w in words]
@@ -119,5 +121,6 @@ class Tokens:
 
     def text(self, text: str, pair: str | None = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """(ids, segment ids) of a text or a pair, cut to max_length at the longer end."""
+        text, pair = self.as_read(text), None if pair is None else self.as_read(pair)
         out = self.tokenizer(text, pair, truncation=True, max_length=self.max_length, return_token_type_ids=True)
         return tuple(out["input_ids"]), tuple(out.get("token_type_ids") or [0] * len(out["input_ids"]))

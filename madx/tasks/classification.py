@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from madx.catalog.task import HubData, TaskSpec
-from madx.tasks.examples import Example, Feature, check_label, hub_rows, label_name, read_rows
+from madx.catalog.task import Columns, HubData, TaskSpec
+from madx.corpora.lines import suffix_of
+from madx.corpora.tables import Row, read_rows, require, text_of
+from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows, labelled, named
 from madx.tasks.flexible import first_token, new_head
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import save_head as save_head
@@ -30,31 +33,31 @@ def head(spec: TaskSpec, width: int) -> nn.Module:
     return new_head("classification", len(spec.labels), width, layers=2, labels=spec.labels)
 
 
-def read(path: Path, spec: TaskSpec) -> list[Example]:
-    """TSV with a header, or JSON lines. Raises InputError with file:line."""
+def read(path: Path, spec: TaskSpec) -> Reading:
+    """A table of one text or two, and a label: TSV or CSV with a header, JSON lines, JSON, parquet."""
     names = spec.columns
     wanted = [c for c in (names.text, names.pair, names.label) if c]
-    return [
-        Example(
-            str(i),
-            (str(row[names.text]), str(row[names.pair]) if names.pair else None),
-            check_label(str(row[names.label]), spec.labels, where),
-        )
-        for i, (where, row) in enumerate(read_rows(path, wanted))
-    ]
+    examples = [_example(i, row, names, spec, where) for i, (where, row) in enumerate(read_rows(path, wanted))]
+    return Reading(examples, f"table {suffix_of(path)}")
 
 
-def read_hub(hub: HubData, split: str, spec: TaskSpec) -> list[Example]:
+def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
     features, rows = hub_rows(hub, split)
-    names, where = hub.columns or spec.columns, f"{hub.dataset} ({hub.config}, {split})"
-    return [
-        Example(
-            str(i),
-            (row[names.text], row[names.pair] if names.pair else None),
-            check_label(label_name(features, names.label, row[names.label]), spec.labels, where),
-        )
-        for i, row in enumerate(rows)
-    ]
+    names, examples = hub.columns or spec.columns, []
+    for i, (where, row) in enumerate(rows):
+        require(row, [c for c in (names.text, names.pair, names.label) if c], where)
+        row = {**row, names.label: named(features, names.label, row[names.label])}
+        examples.append(_example(i, row, names, spec, where))
+    return Reading(examples, "Hub")
+
+
+def _example(i: int, row: Row, names: Columns, spec: TaskSpec, where: str) -> Example:
+    texts = (text_of(row, names.text, where), text_of(row, names.pair, where) if names.pair else None)
+    return Example(str(i), texts, labelled(row, names.label, spec.labels, where))
+
+
+def contents(examples: Sequence[Example]) -> Contents:
+    return Contents({"examples": len(examples)}, Counter(example.gold for example in examples))
 
 
 def read_plain(lines: Iterator[str]) -> list[Example]:
@@ -109,6 +112,6 @@ def gold(example: Example) -> str:
     return example.gold  # type: ignore[no-any-return]
 
 
-def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
     both = [accuracy(), macro_f1(labels)]
     return both if primary == "accuracy" else both[::-1]

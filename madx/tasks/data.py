@@ -1,20 +1,46 @@
 """Labelled data of one language and split, named by its content."""
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import PLACE, Frozen, InputError, file_digest
 from madx.corpora.documents import find_file
-from madx.tasks.examples import Example
+from madx.tasks.examples import Example, Reading
 from madx.tasks.kinds import Kind, kind_of
 
 Split = Literal["train", "dev", "test"]
 
 
+class Statement(Frozen):
+    """What a labelled data set was found to hold; `str` says it in a line."""
+
+    task: str
+    language: str
+    split: Split
+    sizes: dict[str, int]  # sentences and words, examples, questions
+    labels: dict[str, int]  # how often each is seen
+    unseen: tuple[str, ...]  # the task's labels that aren't
+    layout: str  # what the files were recognised as
+    skipped: dict[str, int]  # what is in them and is no word or example
+
+    def __str__(self) -> str:
+        """`pos eng train: 12,544 sentences, 204,607 words, 17 labels, CoNLL-U`"""
+        parts = [f"{count:,} {what}" for what, count in self.sizes.items()]
+        if self.labels:
+            of = f" of {len(self.labels) + len(self.unseen)}" if self.unseen else ""
+            parts.append(f"{len(self.labels)}{of} labels")
+        parts.append(self.layout)
+        if self.skipped:
+            parts.append("passed over: " + ", ".join(f"{count:,} {what}" for what, count in self.skipped.items()))
+        return f"{self.task} {self.language} {self.split}: {', '.join(parts)}"
+
+
 class LabelledData(Frozen):
     """Files (or a Hub data set) with their digests."""
 
+    version: ClassVar[int] = 2  # 2: tag schemes are converted, columns and quoting recognised
     task: TaskSpec
     language: str
     has_spaces: bool
@@ -29,13 +55,31 @@ class LabelledData(Frozen):
 
     def load(self) -> list[Example]:
         """Raises InputError with file:line for what can't be right."""
+        return self.read().examples
+
+    def read(self) -> Reading:
+        """The examples, and what was recognised and passed over: see `statement`. Raises InputError with file:line."""
         if not self.files and self.hub is not None:
-            return self.kind.read_hub(self.hub, self.split, self.task)
-        examples = [example for file in self.files for example in self.kind.read(Path(file), self.task)]
+            readings = [self.kind.read_hub(self.hub, self.split, self.task)]
+        else:
+            readings = [self.kind.read(Path(file), self.task) for file in self.files]
+        examples = [example for reading in readings for example in reading.examples]
         if not examples:
-            raise InputError(f"{', '.join(self.files)}: no examples")
-        # ids are unique over several files
-        return [e if len(self.files) == 1 else e._replace(id=str(i)) for i, e in enumerate(examples)]
+            raise InputError(f"{', '.join(self.files) or self.hub}: no examples")
+        if len(readings) > 1:  # ids are unique over several files
+            examples = [e._replace(id=str(i)) for i, e in enumerate(examples)]
+        layout = "; ".join(dict.fromkeys(reading.layout for reading in readings))
+        return Reading(examples, layout, sum((reading.skipped for reading in readings), Counter()))
+
+    def statement(self, reading: Reading) -> Statement:
+        """What was read, for people and as data."""
+        sizes, labels = self.kind.contents(reading.examples)
+        unseen = tuple(label for label in self.task.labels if label not in labels)
+        return Statement(
+            task=self.task.name, language=self.language, split=self.split, sizes=sizes,
+            labels=dict(sorted(labels.items())), unseen=unseen, layout=reading.layout,
+            skipped={what: count for what, count in reading.skipped.items() if count},
+        )  # fmt: skip
 
 
 def labelled_data(

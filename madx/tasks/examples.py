@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from madx.catalog.task import HubData
-from madx.config import InputError, first_line, nearest
-from madx.corpora.documents import read_lines
+from madx.config import InputError, nearest
+from madx.corpora.hub import HubSplit, NoSplit
+from madx.corpora.tables import Row, label_of
 
 
 class Example(NamedTuple):
@@ -19,6 +19,13 @@ class Example(NamedTuple):
     id: str
     inputs: Any
     gold: Any
+
+
+class Contents(NamedTuple):
+    """How much there is of what, and how often each label is seen."""
+
+    sizes: dict[str, int]
+    labels: Counter[str]
 
 
 class Feature(NamedTuple):
@@ -37,55 +44,41 @@ class Feature(NamedTuple):
 
 def check_label(label: str, labels: Sequence[str], where: str) -> str:
     if label not in labels:
-        raise InputError(f"{where}: label '{label}' is not in the task's set{nearest(label, list(labels))}")
+        raise InputError(f"{where}: label '{label[:40]}' is not in the task's set{nearest(label, list(labels))}")
     return label
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(`file:line`, row) of a TSV with a header or a JSON-lines file. Raises InputError for a missing column."""
-    header: list[str] | None = None
-    as_json = path.name.endswith((".jsonl", ".jsonl.gz"))
-    for number, line in read_lines(path):
-        where = f"{path}:{number}"
-        if not line.strip():
-            continue
-        if as_json:
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{where}: not JSON: {error}") from None
-            missing = [c for c in columns if not isinstance(row, dict) or c not in row]
-        elif header is None:
-            header = line.lstrip("\ufeff").split("\t")
-            if lacking := [c for c in columns if c not in header]:
-                raise InputError(f"{where}: no column '{lacking[0]}'; the header has: {', '.join(header)}")
-            continue
-        else:
-            fields = next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE))
-            row = dict(zip(header, fields, strict=False))
-            missing = [c for c in columns if c not in row]
-        if missing:
-            raise InputError(f"{where}: column '{missing[0]}' is missing")
-        yield where, row
+class Reading(NamedTuple):
+    """What was read of a file or a Hub data set, and what of it is no example."""
+
+    examples: list[Example]
+    layout: str  # what it was recognised as: its format, its columns, its tag scheme
+    skipped: Counter[str] = Counter()
 
 
-def hub_rows(hub: HubData, split: str) -> tuple[Any, Iterator[dict[str, Any]]]:
-    """Features and rows of a Hub data set. `dev` is looked for under its other name too."""
-    import datasets
+def labelled(row: Row, column: str, labels: Sequence[str], where: str) -> str:
+    """The label of a row of a table. Raises InputError."""
+    label = label_of(row, column, where)
+    if label == "-1" and label not in labels:
+        raise InputError(f"{where}: label -1 marks examples whose labels are not published; take another split")
+    return check_label(label, labels, where)
 
+
+def hub_rows(hub: HubData, split: str) -> tuple[Any, Iterator[tuple[str, Row]]]:
+    """Features of a Hub data set, and where and what its rows are. `dev` is looked for under its other name too."""
     names = {"dev": ["validation", "dev"]}.get(split, [split])
     for name in names:
-        try:
-            loaded = datasets.load_dataset(hub.dataset, hub.config, split=name, revision=hub.revision)
-            return loaded.features, iter(loaded)
-        except ValueError:
-            continue
-        except Exception as error:
-            raise InputError(f"Hub data set {hub.dataset} ({hub.config}): {first_line(error)}") from None
-    raise InputError(f"Hub data set {hub.dataset} ({hub.config}): no split {' or '.join(names)}")
+        with suppress(NoSplit):
+            source = HubSplit(hub.dataset, hub.config, name, hub.revision)
+            features, rows = source.load()
+            return features, ((f"{source}, row {i}", row) for i, row in enumerate(rows, 1))
+    raise InputError(f"Hub dataset {hub.dataset} ({hub.config}): no split {' or '.join(names)}")
 
 
-def label_name(features: Any, column: str, value: Any) -> str:
+def named(features: Any, column: str, value: Any) -> Any:
+    """A value of a Hub data set's column; the name of a label that is a number there."""
     feature = features[column]
     feature = getattr(feature, "feature", feature)  # a list's
-    return feature.int2str(value) if hasattr(feature, "int2str") and isinstance(value, int) else str(value)
+    if hasattr(feature, "int2str") and isinstance(value, int) and value >= 0:
+        return feature.int2str(value)
+    return value

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError, nearest
 from madx.tasks import classification, multiple_choice, parsing, question_answering, tagging
-from madx.tasks.examples import Example, Feature
+from madx.tasks.examples import Contents, Example, Feature, Reading
 from madx.tasks.metrics import Metric
 
 if TYPE_CHECKING:
@@ -36,11 +36,14 @@ class Kind(Protocol):
     def check(self, spec: TaskSpec, /) -> None:
         """Whether the task's labels make sense for it. Raises ValueError with the reason."""
 
-    def read(self, path: Path, spec: TaskSpec, /) -> list[Example]:
+    def read(self, path: Path, spec: TaskSpec, /) -> Reading:
         """A file's labelled examples. Raises InputError with file:line."""
 
-    def read_hub(self, hub: HubData, split: str, spec: TaskSpec, /) -> list[Example]:
+    def read_hub(self, hub: HubData, split: str, spec: TaskSpec, /) -> Reading:
         """The same of a Hub data set."""
+
+    def contents(self, examples: Sequence[Example], /) -> Contents:
+        """How much labelled examples hold, and their labels."""
 
     def read_plain(self, lines: Iterator[str], /) -> list[Example]:
         """Unlabelled examples, to predict."""
@@ -81,7 +84,7 @@ class Kind(Protocol):
     def gold(self, example: Example, /) -> Any:
         """What a prediction is compared with."""
 
-    def metrics(self, primary: str, labels: Sequence[str], has_spaces: bool, /) -> list[Metric]:
+    def metrics(self, primary: str, labels: Sequence[str], language: str, has_spaces: bool, /) -> list[Metric]:
         """The primary one first."""
 
     def save_head(self, folder: Path, encoder: Encoder, head: Any, name: str, /) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
-from madx.tasks.examples import Example, Feature, hub_rows, read_rows
+from madx.corpora.lines import suffix_of
+from madx.corpora.tables import Row, json_rows, read_rows, require, text_of
+from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows, labelled
 from madx.tasks.flexible import first_token, new_head
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import save_head as save_head
@@ -35,29 +38,42 @@ def head(spec: TaskSpec, width: int) -> nn.Module:
     return new_head("multiple_choice", 2, width, layers=2)
 
 
-def _example(i: int, row: dict[str, Any], where: str) -> Example:
-    if row["question"] not in QUESTIONS:
-        raise InputError(f"{where}: question '{row['question']}' is neither 'cause' nor 'effect'")
-    label = row.get("label")
-    if label is not None and str(label) not in ("0", "1"):
-        raise InputError(f"{where}: label '{label}' is neither 0 nor 1")
-    inputs = (row["premise"], row["question"], (row["choice1"], row["choice2"]))
-    return Example(str(i), inputs, None if label is None else int(label))
+def _inputs(row: Row, where: str) -> tuple[str, str, tuple[str, str]]:
+    premise, first, second, question = (text_of(row, c, where) for c in COLUMNS[:4])
+    if question not in QUESTIONS:
+        raise InputError(f"{where}: question '{question[:40]}' is neither 'cause' nor 'effect'")
+    return premise, question, (first, second)
 
 
-def read(path: Path, spec: TaskSpec) -> list[Example]:
-    return [_example(i, row, where) for i, (where, row) in enumerate(read_rows(path, COLUMNS))]
+def _example(i: int, row: Row, where: str) -> Example:
+    return Example(str(i), _inputs(row, where), int(labelled(row, "label", ("0", "1"), where)))
 
 
-def read_hub(hub: HubData, split: str, spec: TaskSpec) -> list[Example]:
-    _, rows = hub_rows(hub, split)
-    return [_example(i, row, f"{hub.dataset} ({hub.config}, {split})") for i, row in enumerate(rows)]
+def read(path: Path, spec: TaskSpec) -> Reading:
+    """A table (JSON lines, JSON, TSV, CSV, parquet) with the columns of COPA; label 0 is the first choice."""
+    examples = [_example(i, row, where) for i, (where, row) in enumerate(read_rows(path, COLUMNS))]
+    return Reading(examples, f"table {suffix_of(path)}")
+
+
+def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
+    examples = []
+    for i, (where, row) in enumerate(hub_rows(hub, split)[1]):
+        require(row, COLUMNS, where)
+        examples.append(_example(i, row, where))
+    return Reading(examples, "Hub")
+
+
+def contents(examples: Sequence[Example]) -> Contents:
+    return Contents({"examples": len(examples)}, Counter(str(example.gold) for example in examples))
 
 
 def read_plain(lines: Iterator[str]) -> list[Example]:
     """JSON lines without labels."""
-    rows = [json.loads(line) for line in lines if line.strip()]
-    return [_example(i, {**row, "label": None}, f"line {i + 1}") for i, row in enumerate(rows)]
+    found = []
+    for i, (where, row) in enumerate(json_rows(lines)):
+        require(row, COLUMNS[:4], where)
+        found.append(Example(str(i), _inputs(row, where), None))
+    return found
 
 
 def write_labelled(example: Example, predicted: int) -> str:
@@ -114,5 +130,5 @@ def gold(example: Example) -> int:
     return example.gold  # type: ignore[no-any-return]
 
 
-def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
     return [accuracy()]

@@ -7,6 +7,7 @@ A word is the mean of its subwords, the root the sequence's first token. W words
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ import numpy as np
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
-from madx.corpora.documents import read_lines
+from madx.corpora.tables import require
 from madx.store import write_json
-from madx.tasks.examples import Example, Feature, check_label, hub_rows
+from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows
 from madx.tasks.metrics import Metric, share
+from madx.tasks.sentences import WORD, read_conllu
 from madx.tasks.tagging import read_plain as read_plain
 from madx.tasks.trees import best_tree
 
@@ -40,54 +42,44 @@ def check(spec: TaskSpec) -> None:
 # ----------------------------------------------------------------------------------------------------- reading
 
 
-def read(path: Path, spec: TaskSpec) -> list[Example]:
+def read(path: Path, spec: TaskSpec) -> Reading:
     """CoNLL-U. Inputs are the words; gold is (head, universal relation) of each, the root's head is 0.
 
     Ranges and empty nodes are passed over, and relations lose their subtypes, as in the CoNLL 2018 shared task.
     """
-    found: list[Example] = []
-    words: list[str] = []
-    gold: list[tuple[int, str]] = []
-    lines: list[int] = []
-    for number, line in read_lines(path):
-        fields = line.split("\t")
-        if not line.strip():
-            found += _sentence(path, words, gold, lines, len(found))
-            words, gold, lines = [], [], []
-        elif not line.startswith("#") and fields[0].isdecimal():
-            where = f"{path}:{number}"
-            if len(fields) < 8:
-                raise InputError(f"{where}: {len(fields)} column(s); CoNLL-U has head and relation in the 7th and 8th")
-            if not fields[6].isdecimal():
-                raise InputError(f"{where}: head '{fields[6]}' is no number")
-            words.append(fields[1])
-            gold.append((int(fields[6]), check_label(fields[7].partition(":")[0], spec.labels, where)))
-            lines.append(number)
-    return found + _sentence(path, words, gold, lines, len(found))
+    sentences, skipped = read_conllu(path)
+    examples = []
+    for number, sentence in enumerate(sentences):
+        size = len(sentence.lines)
+        gold = [_arc(line.split("\t"), size, spec, f"{path}:{place}") for place, line in zip(*sentence, strict=True)]
+        examples.append(Example(str(number), sentence.column(WORD), gold))
+    return Reading(examples, "CoNLL-U", skipped)
 
 
-def _sentence(
-    path: Path, words: list[str], gold: list[tuple[int, str]], lines: list[int], number: int
-) -> list[Example]:
-    for (head_, _), line in zip(gold, lines, strict=True):
-        if head_ > len(words):
-            raise InputError(f"{path}:{line}: head {head_}, but the sentence has {len(words)} words")
-    return [Example(str(number), words, gold)] if words else []
+def _arc(fields: list[str], words: int, spec: TaskSpec, where: str) -> tuple[int, str]:
+    if len(fields) < 8:
+        raise InputError(f"{where}: {len(fields)} column(s); CoNLL-U has head and relation in the 7th and 8th")
+    if not fields[6].isdecimal():
+        raise InputError(f"{where}: head '{fields[6][:40]}' is no number")
+    if len(fields[6]) > 9 or int(fields[6]) > words:
+        raise InputError(f"{where}: head {fields[6][:40]}, but the sentence has {words} words")
+    return int(fields[6]), check_label(fields[7].partition(":")[0], spec.labels, where)
 
 
-def read_hub(hub: HubData, split: str, spec: TaskSpec) -> list[Example]:
+def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
     """The columns of the Hub's `universal_dependencies`: tokens, head, deprel."""
-    columns, rows = hub_rows(hub, split)
-    if lacking := [c for c in ("tokens", "head", "deprel") if c not in columns]:
-        raise InputError(f"Hub data set {hub.dataset}: no column '{lacking[0]}'; it has {', '.join(columns)}")
-    where = f"{hub.dataset} ({hub.config}, {split})"
-    return [
-        Example(str(i), row["tokens"], [
-            (int(head_), check_label(relation.partition(":")[0], spec.labels, where))
-            for head_, relation in zip(row["head"], row["deprel"], strict=True)
-        ])
-        for i, row in enumerate(rows)
-    ]  # fmt: skip
+    examples = []
+    for i, (where, row) in enumerate(hub_rows(hub, split)[1]):
+        require(row, ("tokens", "head", "deprel"), where)
+        arcs = zip(row["head"], row["deprel"], strict=True)
+        gold = [(int(head_), check_label(relation.partition(":")[0], spec.labels, where)) for head_, relation in arcs]
+        examples.append(Example(str(i), row["tokens"], gold))
+    return Reading(examples, "Hub")
+
+
+def contents(examples: Sequence[Example]) -> Contents:
+    labels = Counter(relation for example in examples for _, relation in example.gold)
+    return Contents({"sentences": len(examples), "words": sum(len(e.inputs) for e in examples)}, labels)
 
 
 def write_labelled(example: Example, predicted: Sequence[tuple[int, str]]) -> str:
@@ -252,7 +244,7 @@ def gold(example: Example) -> list[tuple[int, str]]:
     return example.gold  # type: ignore[no-any-return]
 
 
-def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
     """Of all words, punctuation among them, as the CoNLL 2018 shared task's scorer counts on gold words."""
 
     def uas(gold: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]]) -> list[float]:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
-from madx.tasks.examples import Example, Feature, hub_rows, read_rows
+from madx.corpora.characters import Places
+from madx.corpora.lines import suffix_of
+from madx.corpora.tables import Row, json_rows, read_rows, require, text_of
+from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import new_head
 from madx.tasks.flexible import save_head as save_head
-from madx.tasks.metrics import Metric, exact_match, qa_f1
+from madx.tasks.metrics import Metric, answer_metrics
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from madx.tasks.batches import Batch, Tokens
 
-METRICS = ("qa-f1",)
+METRICS = ("f1-squad", "em", "f1-mlqa", "qa-f1")
+COLUMNS = ("question", "context", "answers")
+
+
+class Answer(TypedDict):
+    """`answer_start` counts characters of the context."""
+
+    text: str
+    answer_start: int
+
 
 LONGEST_ANSWER = 30  # tokens
 STRIDE = 0.4  # share of the window that the next window repeats
@@ -34,32 +48,85 @@ def head(spec: TaskSpec, width: int) -> nn.Module:
     return new_head("question_answering", 2, width, layers=1)
 
 
-def _example(row: dict[str, Any], where: str) -> Example:
-    answers = row["answers"]
-    if isinstance(answers, dict):  # the Hub's columns
-        answers = [
-            {"text": t, "answer_start": s} for t, s in zip(answers["text"], answers["answer_start"], strict=True)
-        ]
-    for answer in answers:
-        start, text = answer["answer_start"], answer["text"]
-        if row["context"][start : start + len(text)] != text:
+def _answers(value: object, context: str, where: str) -> list[Answer]:
+    """Answers as SQuAD has them, a list of objects, or as the Hub does, an object of lists. Raises InputError."""
+    if isinstance(value, dict):
+        texts, starts = value.get("text"), value.get("answer_start")
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            raise InputError(f"{where}: 'answers' should have lists 'text' and 'answer_start' of one length")
+        value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+    if not isinstance(value, list) or any(not isinstance(answer, dict) for answer in value):
+        raise InputError(f"{where}: 'answers' should be a list of objects {{text, answer_start}}")
+    if not value:
+        raise InputError(
+            f"{where}: a question without an answer (as in SQuAD 2, or in test sets whose answers are not published); "
+            "every question needs one here: leave such questions out"
+        )
+    found: list[Answer] = []
+    for answer in value:
+        require(answer, ("text", "answer_start"), where)
+        text, start = text_of(answer, "text", where), answer["answer_start"]
+        if not isinstance(start, int) or isinstance(start, bool) or start < 0:
+            raise InputError(f"{where}: 'answer_start' should be a number of characters, not {json.dumps(start)[:40]}")
+        if not text.strip():
+            raise InputError(f"{where}: an answer without text")
+        if context[start : start + len(text)] != text:
             raise InputError(f"{where}: the answer '{text[:40]}' is not at position {start} of the context")
-    return Example(str(row.get("id", where)), (row["question"], row["context"]), answers)
+        found.append({"text": text, "answer_start": start})
+    return found
 
 
-def read(path: Path, spec: TaskSpec) -> list[Example]:
-    """JSON lines with id, question, context and answers [{text, answer_start}]."""
-    return [_example(row, where) for where, row in read_rows(path, ("question", "context", "answers"))]
+def _example(row: Row, where: str) -> Example:
+    require(row, COLUMNS, where)
+    question, context = (text_of(row, column, where) for column in COLUMNS[:2])
+    answers = _answers([] if row.get("is_impossible") is True else row["answers"], context, where)
+    return Example(str(row.get("id", where)), (question, context), answers)
 
 
-def read_hub(hub: HubData, split: str, spec: TaskSpec) -> list[Example]:
-    _, rows = hub_rows(hub, split)
-    return [_example(row, f"{hub.dataset} ({hub.config}, {split}), row {i}") for i, row in enumerate(rows)]
+def _flat(row: Row, where: str) -> Iterator[tuple[str, Row]]:
+    """The questions of an article of SQuAD's own files, `paragraphs` of `qas`; any other row is a question itself."""
+    if "paragraphs" not in row:
+        yield where, row
+        return
+    for paragraph in _objects(row["paragraphs"], "paragraphs", where):
+        require(paragraph, ("context", "qas"), where)
+        for question in _objects(paragraph["qas"], "qas", where):
+            yield f"{where}, question {question.get('id', '')}", {**question, "context": paragraph["context"]}
+
+
+def _objects(value: object, name: str, where: str) -> list[Row]:
+    if not isinstance(value, list) or any(not isinstance(one, dict) for one in value):
+        raise InputError(f"{where}: '{name}' should be a list of objects")
+    return value
+
+
+def read(path: Path, spec: TaskSpec) -> Reading:
+    """Rows of question, context and answers [{text, answer_start}] (JSON lines, JSON, parquet); or SQuAD's articles."""
+    if suffix_of(path) in (".tsv", ".csv"):
+        raise InputError(f"{path}: questions are read from JSON lines, JSON or parquet, since answers are lists")
+    layout, examples = f"table {suffix_of(path)}", []
+    for where, row in read_rows(path, ()):
+        layout = "SQuAD's articles" if "paragraphs" in row else layout
+        examples += [_example(question, place) for place, question in _flat(row, where)]
+    return Reading(examples, layout)
+
+
+def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
+    return Reading([_example(row, where) for where, row in hub_rows(hub, split)[1]], "Hub")
+
+
+def contents(examples: Sequence[Example]) -> Contents:
+    contexts = {example.inputs[1] for example in examples}
+    return Contents({"questions": len(examples), "contexts": len(contexts)}, Counter())
 
 
 def read_plain(lines: Iterator[str]) -> list[Example]:
-    rows = [json.loads(line) for line in lines if line.strip()]
-    return [Example(str(i), (row["question"], row["context"]), None) for i, row in enumerate(rows)]
+    """JSON lines with question and context."""
+    found = []
+    for i, (where, row) in enumerate(json_rows(lines)):
+        require(row, COLUMNS[:2], where)
+        found.append(Example(str(i), (text_of(row, "question", where), text_of(row, "context", where)), None))
+    return found
 
 
 def write_labelled(example: Example, predicted: str) -> str:
@@ -68,33 +135,67 @@ def write_labelled(example: Example, predicted: str) -> str:
 
 
 def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> list[Feature]:
-    """Overlapping windows over long contexts. `extra`: character span of each context token, else None."""
+    """Overlapping windows over long contexts. `extra`: character span of each context token, else None.
+
+    A question has at most half of a window: what is longer loses its end. No context is ever cut off.
+    """
     found = []
     for number, example in enumerate(examples):
-        question, context = example.inputs
+        question, room = _question(tokens, example.inputs[0])
+        context, places = tokens.as_read.with_places(example.inputs[1])
         out = tokens.tokenizer(
             question, context, truncation="only_second", max_length=tokens.max_length, return_token_type_ids=True,
-            stride=int(STRIDE * tokens.max_length), return_overflowing_tokens=True, return_offsets_mapping=True,
+            stride=min(int(STRIDE * tokens.max_length), room // 2), return_overflowing_tokens=True,
+            return_offsets_mapping=True,
         )  # fmt: skip
         for window, ids in enumerate(out["input_ids"]):
             inside = out.sequence_ids(window)
-            offsets = [o if s == 1 else None for o, s in zip(out["offset_mapping"][window], inside, strict=True)]
-            target = _target(example.gold, offsets) if example.gold else (0, 0)
+            spans = zip(out["offset_mapping"][window], inside, strict=True)
+            offsets = [_stood(places, *o) if s == 1 else None for o, s in spans]
+            target = _target(example.inputs[1], example.gold[0], offsets) if example.gold else (0, 0)
             types = out["token_type_ids"][window] if "token_type_ids" in out else [0] * len(ids)
             found.append(Feature((tuple(ids),), (tuple(types),), target, number, offsets))
     return found
 
 
-def _target(answers: list[dict[str, Any]], offsets: list[tuple[int, int] | None]) -> tuple[int, int]:
-    """First and last token of the first answer, or the first token of the window twice where it isn't inside."""
-    start = answers[0]["answer_start"]
-    end = start + len(answers[0]["text"])
-    covering = [i for i, o in enumerate(offsets) if o is not None and o[0] < end and o[1] > start]
-    if not covering:
-        return 0, 0
-    first, last = offsets[covering[0]], offsets[covering[-1]]
-    whole = first is not None and last is not None and first[0] <= start and last[1] >= end
-    return (covering[0], covering[-1]) if whole else (0, 0)
+def _question(tokens: Tokens, question: str) -> tuple[str, int]:
+    """A question as it is read, and how many tokens of context fit beside it."""
+    question = tokens.as_read(question)
+    free = tokens.max_length - tokens.tokenizer.num_special_tokens_to_add(pair=True)
+    spans = tokens.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    most = free // 2
+    while len(spans) > most:
+        question = question[: spans[most][0]]
+        spans = tokens.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        most -= 1  # a word that was cut may have more pieces than it had
+    return question, free - len(spans)
+
+
+def _stood(places: Places, start: int, end: int) -> tuple[int, int]:
+    """A token's span in the context as it was given."""
+    if start >= end:
+        at = places[start][0] if start < len(places) else (places[-1][1] if places else 0)
+        return at, at
+    return places[start][0], places[end - 1][1]
+
+
+def _target(context: str, answer: Answer, offsets: Sequence[tuple[int, int] | None]) -> tuple[int, int]:
+    """First and last token of an answer, or the first token of the window twice where it isn't inside.
+
+    Blanks around the answer are none of its tokens; marks at its end may have no token of their own.
+    """
+    text, start = answer["text"], answer["answer_start"]
+    end = start + len(text.rstrip())
+    start += len(text) - len(text.lstrip())
+    bare = end
+    while bare > start + 1 and unicodedata.category(context[bare - 1]).startswith("M"):
+        bare -= 1
+    for last in dict.fromkeys((end, bare)):
+        covering = [i for i, o in enumerate(offsets) if o is not None and o[0] < last and o[1] > start]
+        spans = [offsets[i] for i in covering]
+        if spans and spans[0] and spans[-1] and spans[0][0] <= start and spans[-1][1] >= last:
+            return covering[0], covering[-1]
+    return 0, 0
 
 
 def targets(feature: Feature) -> int:
@@ -143,8 +244,15 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     best: list[tuple[float, str]] = [(float("-inf"), "")] * len(examples)
     for feature, (score, first, last) in zip(features, decoded, strict=True):
         if score > best[feature.example][0]:
-            best[feature.example] = (score, examples[feature.example].inputs[1][first:last].strip())
+            best[feature.example] = (score, _span(examples[feature.example].inputs[1], first, last))
     return [text for _, text in best]
+
+
+def _span(context: str, first: int, last: int) -> str:
+    """Characters of the context; the marks that sit on the last are part of it."""
+    while first < last < len(context) and unicodedata.category(context[last]).startswith("M"):
+        last += 1
+    return context[first:last].strip()
 
 
 def gold(example: Example) -> list[str]:
@@ -152,5 +260,5 @@ def gold(example: Example) -> list[str]:
     return [answer["text"] for answer in example.gold]
 
 
-def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
-    return [qa_f1(has_spaces), exact_match()]
+def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
+    return sorted(answer_metrics(language, has_spaces), key=lambda metric: metric.name != primary)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from madx.catalog.task import HubData, TaskSpec
+from madx.catalog.task import SCHEME_LETTERS, HubData, TaskSpec
 from madx.config import InputError
-from madx.corpora.documents import read_lines
-from madx.tasks.examples import Example, Feature, check_label, hub_rows, label_name
+from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows, named
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import new_head
 from madx.tasks.flexible import save_head as save_head
 from madx.tasks.metrics import Metric, chunk_f1, span_f1, word_accuracy
+from madx.tasks.schemes import are_entities, scheme_of, to_iob2
+from madx.tasks.sentences import Sentences, label_columns, of_lists, read_sentences
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,50 +37,70 @@ def head(spec: TaskSpec, width: int) -> nn.Module:
     return new_head("tagging", len(spec.labels), width, layers=1, labels=spec.labels)
 
 
-def _clean(label: str, spec: TaskSpec, where: str) -> str:
-    if label.partition("-")[2] in spec.outside or label in spec.outside:
-        label = "O"
-    return check_label(label, spec.labels, where)
+def read(path: Path, spec: TaskSpec) -> Reading:
+    """A word and its label a line, blank lines between sentences; CoNLL-U (UPOS); rows of tokens and labels.
+
+    Entities in any scheme become IOB2. Raises InputError with file:line.
+    """
+    return _reading(read_sentences(path, spec, partial(_fits, spec)), spec, str(path))
 
 
-def read(path: Path, spec: TaskSpec) -> list[Example]:
-    """`token<TAB>label`, a blank line after each sentence; or CoNLL-U (UPOS). Raises InputError with file:line."""
-    conllu = ".conllu" in path.name
-    column = 3 if conllu else spec.label_column
-    sentences: list[Example] = []
-    words: list[str] = []
-    labels: list[str] = []
-    number = 0
-    for number, line in read_lines(path):
-        if conllu and line.startswith("#"):
-            continue
-        fields = line.split("\t")
-        if not line.strip() and len(fields) < 2:
-            if words:
-                sentences.append(Example(str(len(sentences)), words, labels))
-                words, labels = [], []
-            continue
-        if conllu and ("-" in fields[0] or "." in fields[0]):
-            continue
-        if len(fields) <= column:
-            raise InputError(f"{path}:{number}: {len(fields)} column(s), the label should be in column {column + 1}")
-        words.append(fields[1 if conllu else 0])
-        labels.append(_clean(fields[column].strip(), spec, f"{path}:{number}"))
-    if words:
-        sentences.append(Example(str(len(sentences)), words, labels))
-    return sentences
-
-
-def read_hub(hub: HubData, split: str, spec: TaskSpec) -> list[Example]:
+def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
     features, rows = hub_rows(hub, split)
-    column = next((c for c in ("upos", "ner_tags", "pos_tags", "tags", "labels") if c in features), None)
-    if "tokens" not in features or column is None:
-        raise InputError(f"Hub data set {hub.dataset}: no 'tokens' and no label column; it has {', '.join(features)}")
-    where = f"{hub.dataset} ({hub.config}, {split})"
-    return [
-        Example(str(i), row["tokens"], [_clean(label_name(features, column, v), spec, where) for v in row[column]])
-        for i, row in enumerate(rows)
-    ]
+    source = f"Hub dataset {hub.dataset} ({hub.config}, {split})"
+    words, labels = label_columns(list(features), hub.columns or spec.columns, source)
+    found = [(row[words], [named(features, labels, value) for value in row[labels]]) for _, row in rows]
+    return _reading(of_lists(found, words, labels, [f"{source}, row {i + 1}" for i in range(len(found))]), spec, source)
+
+
+def _fits(spec: TaskSpec, label: str) -> bool:
+    """Whether a label is the task's, or one of an entity that is its own in another scheme."""
+    if label in spec.labels or label in spec.outside:
+        return True
+    letter, _, kind = label.partition("-")
+    return letter in SCHEME_LETTERS and (kind in spec.outside or f"B-{kind}" in spec.labels)
+
+
+def _reading(found: Sentences, spec: TaskSpec, source: str) -> Reading:
+    """Sentences with the task's labels: entities in IOB2, types outside the task as O."""
+    known = {label: _fits(spec, label) for label in {label for tags in found.labels for label in tags}}
+    for i, tags in enumerate(found.labels if not all(known.values()) else ()):
+        for j, label in enumerate(tags):
+            if not known[label]:
+                check_label(label, spec.labels, found.where(i, j))
+    labels, layout = found.labels, found.layout
+    if are_entities(spec.labels):
+        labels, scheme = _in_iob2(_with_o(labels, lambda label: label in spec.outside), source)
+        layout = f"{layout}, {scheme}"
+    if spec.outside:
+        labels = _with_o(labels, lambda label: label in spec.outside or label.partition("-")[2] in spec.outside)
+    for label in {label for tags in labels for label in tags} - set(spec.labels):
+        check_label(label, spec.labels, source)  # the task has B-X alone, and the file an X of two words
+    examples = [Example(str(i), words, tags) for i, (words, tags) in enumerate(zip(found.words, labels, strict=True))]
+    return Reading(examples, layout, found.skipped)
+
+
+def _with_o(labels: Iterable[Sequence[str]], is_outside: Callable[[str], bool]) -> list[list[str]]:
+    return [["O" if is_outside(label) else label for label in tags] for tags in labels]
+
+
+def _in_iob2(labels: list[list[str]], source: str) -> tuple[list[list[str]], str]:
+    """The same entities in IOB2, and what was done."""
+    try:
+        scheme = scheme_of(labels)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from None
+    if scheme == "IOB2":
+        return labels, scheme
+    read = to_iob2(labels, scheme)
+    entities, kept = (sum(tag != "O" for tags in some for tag in tags) for some in (labels, read))
+    lost = f" ({entities - kept} labels that belong to no entity read as O)" if kept < entities else ""
+    return read, f"{scheme} read as IOB2{lost}"
+
+
+def contents(examples: Sequence[Example]) -> Contents:
+    labels = Counter(label for example in examples for label in example.gold)
+    return Contents({"sentences": len(examples), "words": sum(len(e.inputs) for e in examples)}, labels)
 
 
 def read_plain(lines: Iterator[str]) -> list[Example]:
@@ -170,5 +193,5 @@ def gold(example: Example) -> list[str]:
     return example.gold  # type: ignore[no-any-return]
 
 
-def metrics(primary: str, labels: Sequence[str], has_spaces: bool) -> list[Metric]:
+def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
     return [span_f1()] if primary == "span-f1" else [word_accuracy(), chunk_f1()]

@@ -49,13 +49,19 @@ def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 
 def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "x"}\n{"txt": "y"}\n')
-    with pytest.raises(InputError, match=r"a\.jsonl:2: no JSON object with a 'text'"):
+    with pytest.raises(InputError, match=r"a\.jsonl:2: column 'text' is missing; there are: txt"):
         list(documents(source(tmp_path / "a.jsonl"), None))
 
 
-def test_one_endless_line_is_cut(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("ø" * 3_000_000, encoding="utf-8")
-    assert max(map(len, documents(source(tmp_path / "a.txt"), None))) <= 1 << 20
+@pytest.mark.parametrize("unit", ["ø", "中", "𐐷", "ord "])
+def test_one_endless_line_is_read_in_pieces_and_nothing_is_lost(tmp_path: Path, unit: str) -> None:
+    text = "a" + unit * 1_500_000
+    (tmp_path / "a.txt").write_text(text + "\n" + "næste\n", encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False) + "\n", encoding="utf-8")
+    pieces = list(documents(source(tmp_path / "a.txt"), None))
+    assert max(map(len, pieces)) <= 1 << 20
+    assert "".join(pieces) == text + "næste"
+    assert list(documents(source(tmp_path / "a.jsonl"), None)) == pieces[:-1]
 
 
 def test_cleaning_counts_what_it_drops() -> None:
@@ -140,6 +146,7 @@ def test_an_empty_and_a_small_corpus_are_refused_before_training(tmp_path: Path,
 def test_a_script_that_the_tokenizer_cannot_write_is_refused(tmp_path: Path) -> None:
     class Blind:
         cls_token_id, sep_token_id, bos_token_id, eos_token_id, unk_token_id = 1, 2, 1, 2, 3
+        all_special_tokens = ()
         is_fast = False
 
         def __call__(self, texts: list[str], **options: bool) -> dict[str, list[list[int]]]:
@@ -197,7 +204,7 @@ def test_a_hub_dataset_is_streamed(tmp_path: Path) -> None:
     texts = [f"sætning nummer {i}" for i in range(30)]
     (tmp_path / "train.jsonl").write_text("\n".join(json.dumps({"content": t}) for t in texts))
     assert list(documents(TextSource(hub=str(tmp_path), column="content"), None)) == texts
-    with pytest.raises(InputError, match="Hub dataset .* no column 'text'; it has: content"):
+    with pytest.raises(InputError, match="Hub dataset .* column 'text' is missing; there are: content"):
         list(documents(TextSource(hub=str(tmp_path)), None))
     with pytest.raises(InputError, match="Hub dataset nobody/nothing"):
         list(documents(TextSource(hub="nobody/nothing"), None))

@@ -97,7 +97,9 @@ def test_places_in_the_row() -> None:
 @torch.no_grad()
 def test_padding_in_front_is_left_out_too(encoder: Encoder) -> None:
     before = torch.arange(12)[None] >= 12 - torch.tensor(LENGTHS)[:, None]
-    inputs = torch.randint(3, 16_000, before.shape, generator=torch.Generator().manual_seed(1)).masked_fill(~before, 0)
+    inputs = torch.randint(3, VOCABULARY, before.shape, generator=torch.Generator().manual_seed(1)).masked_fill(
+        ~before, 0
+    )
     read = (torch.tensor([0, 1, 1, 3, 4]), torch.tensor([0, 5, 11, 7, 10]))
     packed = encoder.hidden(inputs, before, read=read)
     encoder.can_pack = False

@@ -32,21 +32,21 @@ QA = TaskSpec(name="qa", kind="question-answering", metric="qa-f1")
 
 def test_tagging_reads_columns_and_conllu(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("hund\tNOUN\nsover\tVERB\n\n\nkat\tNOUN\n")
-    assert [e.inputs for e in tagging.read(tmp_path / "a.tsv", POS)] == [["hund", "sover"], ["kat"]]
+    assert [e.inputs for e in tagging.read(tmp_path / "a.tsv", POS).examples] == [["hund", "sover"], ["kat"]]
     (tmp_path / "a.conllu").write_text(
         "# text = hund\n1-2\tx\t_\t_\n1\thund\thund\tNOUN\t_\n1.1\te\t_\t_\n2\tsover\tsove\tVERB\t_\n\n"
     )
-    assert tagging.read(tmp_path / "a.conllu", POS)[0].gold == ["NOUN", "VERB"]
+    assert tagging.read(tmp_path / "a.conllu", POS).examples[0].gold == ["NOUN", "VERB"]
 
 
 def test_a_form_may_hold_a_space(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("Hà Nội\tNOUN\n")
-    assert tagging.read(tmp_path / "a.tsv", POS)[0].inputs == ["Hà Nội"]
+    assert tagging.read(tmp_path / "a.tsv", POS).examples[0].inputs == ["Hà Nội"]
 
 
 def test_entity_types_outside_the_task_are_read_as_o(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("Ann\tB-PER\ni dag\tB-DATE\n")
-    assert tagging.read(tmp_path / "a.tsv", NER)[0].gold == ["B-PER", "O"]
+    assert tagging.read(tmp_path / "a.tsv", NER).examples[0].gold == ["B-PER", "O"]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_batches_hold_every_example_once() -> None:
 def test_multiple_choice_reads_both_alternatives(tiny: Encoder, tmp_path: Path) -> None:
     row = {"premise": "It rained.", "choice1": "a", "choice2": "b", "question": "effect", "label": 1}
     (tmp_path / "a.jsonl").write_text(json.dumps(row))
-    examples = multiple_choice.read(tmp_path / "a.jsonl", COPA)
+    examples = multiple_choice.read(tmp_path / "a.jsonl", COPA).examples
     features = multiple_choice.features(examples, Tokens(tiny.tokenizer, 32), COPA)
     batch = pad(features, 0, tiny.device, False)
     assert batch.ids_BT.shape[0] == 2
@@ -201,7 +201,7 @@ def test_an_answer_is_found_again_in_windows_of_a_long_context(tiny: Encoder) ->
 
 def test_classification_of_pairs(tiny: Encoder, tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("premise\thypothesis\tlabel\nDet regner\tDet er vådt\tyes\n")
-    examples = classification.read(tmp_path / "a.tsv", NLI)
+    examples = classification.read(tmp_path / "a.tsv", NLI).examples
     feature = classification.features(examples, Tokens(tiny.tokenizer, 32), NLI)[0]
     assert feature.target == 0
     assert classification.join(examples, [feature], [1], NLI) == ["no"]
