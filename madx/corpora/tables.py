@@ -17,6 +17,9 @@ Row = dict[str, Any]  # plain JSON values
 Rows = Iterator[tuple[str, Row]]  # `file:line` and row
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".tsv", ".csv", ".json", ".parquet", *JSON_LINES)
+_NAMES = {
+    bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object",
+}  # fmt: skip
 _MOST_LINES = 10_000  # that one quoted field may run over
 
 
