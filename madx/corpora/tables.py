@@ -190,7 +190,7 @@ def _delimited(path: Path, delimiter: str, columns: Sequence[str]) -> Rows:
         if len(fields) > len(header):
             raise InputError(f"{path}:{number}: {len(fields)} fields, but the header has {len(header)}")
         if len(fields) < len(header):
-            raise InputError(f"{path}:{number}: column '{header[len(fields)]}' is missing")
+            raise InputError(f"{path}:{number}: column '{header[len(fields)][:40]}' is missing")
         yield f"{path}:{number}", dict(zip(header, fields, strict=True))
 
 
