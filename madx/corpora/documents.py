@@ -13,7 +13,7 @@ SUFFIXES = (".txt", *tables.SUFFIXES)
 LONGEST = 1 << 20  # characters; a longer document is cut at a blank, so that one endless line fits in memory
 # how what is no running text begins
 _MARKUP = {
-    "{": "JSON; name it .jsonl or .json",
+    '{"': "JSON; name it .jsonl or .json",
     '[{"': "JSON; name it .json",
     "<?xml": "XML; extract its text",
     "<!doctype": "HTML; extract its text",

@@ -130,7 +130,8 @@ def _not_utf8(path: Path) -> InputError:
     number, place = 0, 0
     try:
         with _opened(path) as file:
-            for number, line in enumerate(iter(partial(file.readline, 4 * LONGEST), b""), 1):  # noqa: B007  it is read where decoding fails
+            for line in iter(partial(file.readline, 4 * LONGEST), b""):
+                number += 1
                 line.decode()
     except UnicodeDecodeError as error:
         place = error.start + 1

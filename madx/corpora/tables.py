@@ -17,6 +17,9 @@ Row = dict[str, Any]  # plain JSON values
 Rows = Iterator[tuple[str, Row]]  # `file:line` and row
 JSON_LINES = (".jsonl", ".ndjson")
 SUFFIXES = (".tsv", ".csv", ".json", ".parquet", *JSON_LINES)
+_NAMES = {
+    bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object",
+}  # fmt: skip
 _MOST_LINES = 10_000  # that one quoted field may run over
 
 
@@ -187,7 +190,7 @@ def _delimited(path: Path, delimiter: str, columns: Sequence[str]) -> Rows:
         if len(fields) > len(header):
             raise InputError(f"{path}:{number}: {len(fields)} fields, but the header has {len(header)}")
         if len(fields) < len(header):
-            raise InputError(f"{path}:{number}: column '{header[len(fields)]}' is missing")
+            raise InputError(f"{path}:{number}: column '{header[len(fields)][:40]}' is missing")
         yield f"{path}:{number}", dict(zip(header, fields, strict=True))
 
 

@@ -162,13 +162,19 @@ def _question(tokens: Tokens, question: str) -> tuple[str, int]:
     """A question as it is read, and how many tokens of context fit beside it."""
     question = tokens.as_read(question)
     free = tokens.max_length - tokens.tokenizer.num_special_tokens_to_add(pair=True)
-    spans = tokens.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    spans = _spans(tokens, question)
     most = free // 2
-    while len(spans) > most:
+    while len(spans) > free // 2:
         question = question[: spans[most][0]]
-        spans = tokens.tokenizer(question, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        most -= 1  # a word that was cut may have more pieces than it had
+        spans = _spans(tokens, question)
+        most = min(most, len(spans)) - 1  # a word that was cut may have more pieces than it had
     return question, free - len(spans)
+
+
+def _spans(tokens: Tokens, text: str) -> list[tuple[int, int]]:
+    """First and last + 1 character of each of a text's tokens."""
+    out = tokens.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return out["offset_mapping"]  # type: ignore[no-any-return]
 
 
 def _stood(places: Places, start: int, end: int) -> tuple[int, int]:

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import lzma
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,67 @@ def test_every_format_is_read(tmp_path: Path) -> None:
         assert list(documents(source(tmp_path / name), None)) == texts, name
     assert list(documents(source(tmp_path), None)) == texts * 4
     assert list(documents(source(tmp_path / "a.txt", lines=(2, 2)), None)) == texts[1:2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'id,text\r\n1,Første sætning\r\n2,"第二句, ثالث"\r\n'),
+        ("a.tsv", "text\tid\nFørste sætning\t1\n第二句, ثالث\t2\n"),
+        ("a.json", '[{"text": "Første sætning"}, {"text": "第二句, ثالث"}]'),
+        ("a.ndjson", '{"text": "Første sætning"}\n{"text": "第二句, ثالث"}\n'),
+        ("a.txt", "\ufeffFørste sætning\r第二句, ثالث\r"),
+        ("no suffix", "Første sætning\n第二句, ثالث\n"),
+    ],
+)
+@pytest.mark.parametrize(("suffix", "compress"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
+def test_text_is_read_by_its_format_and_never_as_markup(
+    tmp_path: Path, name: str, content: str, suffix: str, compress: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / (name + suffix)).write_bytes(compress(content.encode()))
+    assert list(documents(source(tmp_path / (name + suffix)), None)) == ["Første sætning", "第二句, ثالث"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "x"}\n', "this is JSON; name it .jsonl"),
+        ('[{"text": "x"}]', "this is JSON; name it .json"),
+        ("<?xml version='1.0'?>\n", "this is XML"),
+        ("<!DOCTYPE html>\n", "this is HTML"),
+        ('<doc id="1" url="x">\n', "this is WikiExtractor's markup"),
+        ("# sent_id = 1\n1\tx\n", "this is CoNLL-U"),
+    ],
+)
+def test_markup_that_is_named_as_text_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "a.txt").write_text(content)
+    with pytest.raises(InputError, match=rf"a\.txt: {message}"):
+        list(documents(source(tmp_path / "a.txt"), None))
+
+
+def test_a_document_that_is_null_is_counted_as_empty(tmp_path: Path, tiny: Any) -> None:
+    rows = [{"text": f"mening nummer {i} om vädret i dag"} for i in range(500)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"text": None}, {"text": ""}])))
+    assert corpus(tmp_path / "a.jsonl").prepare(tmp_path, tiny.tokenizer, None)["dropped"] == {"empty": 2}
+    (tmp_path / "b.jsonl").write_text('{"text": 5}\n')
+    with pytest.raises(InputError, match=r"b\.jsonl:1: column 'text' holds a number \(5\)"):
+        list(documents(source(tmp_path / "b.jsonl"), None))
+
+
+def test_short_lines_of_scripts_without_spaces_are_kept() -> None:
+    cleaner = Cleaner()
+    for line in ("我今天很累。", "你食咗飯未呀", "วันนี้ฝนตก", "きょうは雨"):
+        assert cleaner(line) == line
+    assert [cleaner(line) for line in ("雨。", "i dag", "вчера", "1234 中 ab")] == [None] * 4
+
+
+def test_special_tokens_in_running_text_are_text(tmp_path: Path, tiny: Any) -> None:
+    lines = [f"mening <mask> nummer {i} <s> om </s> vädret <pad> i dag" for i in range(500)]
+    (tmp_path / "a.txt").write_text("\n".join(lines))
+    corpus(tmp_path / "a.txt").prepare(tmp_path, tiny.tokenizer, None)
+    packed = np.concatenate(list(Blocks(tmp_path / "train.bin", 16).in_order(100)))[:, 1:-1]
+    special = {tiny.tokenizer.cls_token_id, tiny.tokenizer.mask_token_id, tiny.tokenizer.pad_token_id}
+    assert not special & set(packed.flatten().tolist())
 
 
 def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
