@@ -34,7 +34,11 @@ def run(
     """The whole pipeline: plan, stage one, stage two, zero-shot evaluation, report."""
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     if dry_run:
-        print_plan(planner.plan(), session, as_json)
+        from madx.pipeline.plan import check_plan
+
+        plan = planner.plan()
+        check_plan(plan, session)
+        print_plan(plan, session, as_json)
     else:
         _run(planner, session, results, recipe, as_json, quiet, jobs)
 

@@ -26,7 +26,9 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
 
     console = Console(stderr=True, quiet=quiet)
     for note in plan.notes:
-        console.print(f"note: {note}")
+        console.print(f"note: {note}", markup=False)
+    for statement in session.read.values():
+        console.print(f"read: {statement}", markup=False, highlight=False, soft_wrap=True)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[numbers]}"),
@@ -92,6 +94,8 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
         return
     for note in plan.notes:
         print(f"note: {note}")
+    for statement in session.read.values():
+        print(f"read: {statement}")
     for row in rows:
         time_ = (
             f"about {row['seconds']:.0f} s"

@@ -48,6 +48,7 @@ def write_run(plan: Plan, session: Session, folder: Path, seconds: float, recipe
             "seconds_this_time": round(seconds, 2),
             "steps": {step.name: _facts(session.store.result(step.name)) for step in plan.steps},
             "inputs": _inputs(plan),
+            "read": [statement.model_dump() for statement in session.read.values()],
         },
     )  # fmt: skip
     return score_run(folder)

@@ -14,7 +14,10 @@ from madx.stages.session import Session
 def run_whole(
     planner: Planner, session: Session, results: Path, recipe: Path | None, make: Callable[[Plan], None]
 ) -> Path:
-    """`make` makes the plan's steps. The run's folder. Raises InputError before any work, RunError after."""
+    """`make` makes the plan's steps, once they are checked: what was read for that, `session.read` says.
+
+    The run's folder. Raises InputError before any work, RunError after.
+    """
     plan = planner.plan()
     check_plan(plan, session)
     began = time.perf_counter()

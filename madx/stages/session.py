@@ -14,7 +14,7 @@ from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import EncoderRef
 from madx.stages.step import Step
 from madx.store import Store
-from madx.tasks.data import LabelledData
+from madx.tasks.data import LabelledData, Statement
 from madx.training.fit import Run
 
 
@@ -26,7 +26,7 @@ class Session:
     trackers: tuple[str, ...] = ()
     watch: Callable[[str, int, int, dict[str, Any]], None] = lambda label, done, total, numbers: None
     _encoder: Encoder | None = field(default=None, init=False)
-    _checked: set[str] = field(default_factory=set, init=False)
+    read: dict[str, Statement] = field(default_factory=dict, init=False)  # what labelled data was found to hold
 
     def encoder(self, ref: EncoderRef) -> Encoder:
         """The encoder as it was published, without adapters; one is kept in memory."""
@@ -55,9 +55,8 @@ class Session:
 
     def check_data(self, data: LabelledData) -> None:
         """Read it once, before any work. Raises InputError."""
-        if digest(data) not in self._checked:
-            data.load()
-            self._checked.add(digest(data))
+        if digest(data) not in self.read:
+            self.read[digest(data)] = data.statement(data.read())
 
     def training(self, folder: Path, seed: int, label: str) -> Run:
         """Where and how a training runs here; `label` is what its progress is called."""

@@ -66,3 +66,14 @@ def test_scores_survive_the_file(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text(text)
     with pytest.raises(InputError, match=r"scores\.csv:2"):
         read_rows(tmp_path / "scores.csv", Score)
+
+
+def test_many_resamples_are_drawn_in_parts_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from madx.scores import bootstrap
+
+    counts = np.random.default_rng(0).integers(0, 9, (40, 2)).astype(float)
+    kept = bootstrap.resampled_sums(counts, 250)
+    monkeypatch.setattr(bootstrap, "MOST_KEPT", 0)
+    before = bootstrap._kept_weights.cache_info()
+    assert np.array_equal(bootstrap.resampled_sums(counts, 250), kept)
+    assert bootstrap._kept_weights.cache_info() == before
