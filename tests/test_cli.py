@@ -186,3 +186,8 @@ def test_a_report_needs_neither_torch_nor_transformers(project: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, env=ENVIRONMENT)
     assert done.stderr.splitlines()[-1] == "[]", done.stderr
+
+
+def test_version_and_short_help() -> None:
+    assert re.fullmatch(r"madx \d+\.\d+\.\d+\n", madx("--version").stdout)
+    assert "--dry-run" in madx("run", "-h").stdout

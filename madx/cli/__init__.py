@@ -6,15 +6,18 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from madx import __version__
 from madx.cli import adapters, catalogue, pipeline, train
 from madx.config import InputError, RunError
 
+SHORT_HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     help="Language adapters: train, transfer, evaluate (MAD-X).", no_args_is_help=True, pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings=SHORT_HELP,
 )  # fmt: skip
 language_app = typer.Typer(help="Stage one.", no_args_is_help=True)
 task_app = typer.Typer(help="Stage two.", no_args_is_help=True)
@@ -24,6 +27,23 @@ app.add_typer(task_app, name="task")
 app.add_typer(adapters_app, name="adapters")
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"madx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def madx(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Language adapters: train, transfer, evaluate (MAD-X)."""
+
+
 COMMANDS: list[Callable[..., None]] = [
     pipeline.run, pipeline.evaluate, pipeline.report, pipeline.predict,
     catalogue.languages, catalogue.tasks,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+LINE_EVERY = 30.0  # seconds, where there is no terminal to show a bar
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -49,14 +52,26 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
 
 
 class Teller:
-    """One line for a finished step, and a bar for the one that is being made."""
+    """One line for a finished step, and a bar for the one that is being made; in a pipe, a line now and then."""
 
     def __init__(self, bars: Bars, bar: TaskID) -> None:
         self.bars, self.bar, self.reused = bars, bar, 0
+        self.began = self.said = time.monotonic()
 
     def watch(self, label: str, done: int, total: int, numbers: dict[str, Any]) -> None:
+        if numbers.get("resumed"):
+            self._line(f"{label}: resuming at step {done:,} of {total:,}")
+            return
         text = f"loss {numbers['loss']:.3f}  {numbers['tokens_per_s']:,} tokens/s" if "loss" in numbers else ""
         self.bars.update(self.bar, description=label, completed=done, total=total, numbers=text)
+        now = time.monotonic()
+        if not self.bars.console.is_terminal and done and now - self.said > LINE_EVERY:
+            self.said = now
+            left = (now - self.began) * (total - done) / done
+            self._line(f"{label}: {done:,} of {total:,}, about {left / 60:.1f} min left  {text}".rstrip())
+
+    def _line(self, text: str) -> None:
+        self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def tell(self, progress: Progress) -> None:
         match progress.what:
@@ -69,11 +84,12 @@ class Teller:
             case what:
                 by = ", by another process" if what == "made" else ""
                 at = f"[{progress.number}/{progress.total}] {progress.name}"
-                self.bars.console.print(f"{at}  {progress.seconds:.1f} s{by}", highlight=False)
+                self._line(f"{at}  {progress.seconds:.1f} s{by}")
                 for warning in progress.warnings:
-                    self.bars.console.print(f"warning: {warning}", highlight=False)
+                    self._line(f"warning: {warning}")
 
     def _begin(self, description: str) -> None:
+        self.began = self.said = time.monotonic()
         self.bars.reset(self.bar, description=description, total=None, numbers="")
 
 

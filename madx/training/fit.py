@@ -102,6 +102,8 @@ def fit(
     log = Log(run.folder, state.step, run.trackers, schedule.model_dump())
     began = saved = since_log = time.perf_counter()
     before, since_log_tokens = state.seconds, state.tokens
+    if state.step:
+        run.watch(state.step, schedule.steps, {"resumed": True})
     _validate(state, parameters, validation, log)
     batches = one_ahead(partial(batch, step) for step in range(state.step, schedule.steps))
     with waiting_interrupt() as interrupt:
