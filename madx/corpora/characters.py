@@ -16,7 +16,7 @@ class Characters:
 
     def __init__(self, tokenizer: Any) -> None:
         tokens = sorted((t for t in tokenizer.all_special_tokens if len(t) > 1), key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, tokens)) or r"(?!)")
+        self._special = re.compile("|".join("".join(map(_in_any_width, token)) for token in tokens) or r"(?!)")
 
     def __call__(self, text: str) -> str:
         text = unicodedata.normalize("NFC", text)
@@ -37,6 +37,12 @@ class Characters:
             composed = f"{composed[:cut]} {composed[cut:]}"
             places.insert(cut, (places[cut - 1][1], places[cut - 1][1]))
         return composed, places
+
+
+def _in_any_width(character: str) -> str:
+    """As a pattern; its full-width form, which most tokenizers take for the same, is meant too."""
+    wide = chr(ord(character) + 0xFEE0) if "!" <= character <= "~" else ""
+    return f"[{re.escape(character)}{wide}]"
 
 
 def _composed(text: str) -> list[tuple[int, int, str]]:

@@ -20,7 +20,7 @@ from madx.corpora.tables import require
 from madx.store import write_json
 from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows
 from madx.tasks.metrics import Metric, share
-from madx.tasks.sentences import WORD, read_conllu
+from madx.tasks.sentences import WORD, check_words, read_conllu
 from madx.tasks.tagging import read_plain as read_plain
 from madx.tasks.trees import best_tree
 
@@ -53,6 +53,7 @@ def read(path: Path, spec: TaskSpec) -> Reading:
         size = len(sentence.lines)
         gold = [_arc(line.split("\t"), size, spec, f"{path}:{place}") for place, line in zip(*sentence, strict=True)]
         examples.append(Example(str(number), sentence.column(WORD), gold))
+    check_words([example.inputs for example in examples], lambda i, j: f"{path}:{sentences[i].numbers[j]}")
     return Reading(examples, "CoNLL-U", skipped)
 
 
@@ -71,6 +72,9 @@ def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
     examples = []
     for i, (where, row) in enumerate(hub_rows(hub, split)[1]):
         require(row, ("tokens", "head", "deprel"), where)
+        columns = [row[name] for name in ("tokens", "head", "deprel")]
+        if not all(isinstance(column, list) for column in columns) or len(set(map(len, columns))) != 1:
+            raise InputError(f"{where}: 'tokens', 'head' and 'deprel' should be lists of one length")
         arcs = zip(row["head"], row["deprel"], strict=True)
         gold = [(int(head_), check_label(relation.partition(":")[0], spec.labels, where)) for head_, relation in arcs]
         examples.append(Example(str(i), row["tokens"], gold))

@@ -94,7 +94,7 @@ def _of_columns(path: Path, spec: TaskSpec, fits: Callable[[str], bool]) -> Sent
     def where(i: int, j: int) -> str:
         return f"{path}:{numbers[i][j]}"
 
-    _check_words(words, where)
+    check_words(words, where)
     return Sentences(words, labels, where, layout, skipped)
 
 
@@ -199,7 +199,8 @@ def _prefix(words: Sequence[Sequence[str]]) -> str:
     return match[0] if all(w.startswith(match[0]) for sentence in words for w in sentence) else ""
 
 
-def _check_words(words: Sequence[Sequence[str]], where: Callable[[int, int], str]) -> None:
+def check_words(words: Sequence[Sequence[str]], where: Callable[[int, int], str]) -> None:
+    """Raises InputError for words that are none: empty, with a NUL, or all of them `_`."""
     if words and all(w == "_" for sentence in words for w in sentence):
         raise InputError(f"{where(0, 0)}: every word is '_': this data set is published without its text")
     for i, sentence in enumerate(words):
@@ -251,6 +252,6 @@ def of_lists(found: Sequence[tuple[Any, Any]], words: str, labels: str, places: 
         return f"{filled[i][0]}, word {j + 1}"
 
     every_word = [tokens for _, tokens, _ in filled]
-    _check_words(every_word, where)
+    check_words(every_word, where)
     skipped = Counter({"empty sentences": len(found) - len(filled)})
     return Sentences(every_word, [tags for _, _, tags in filled], where, "rows of tokens and labels", skipped)

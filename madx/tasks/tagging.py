@@ -49,7 +49,7 @@ def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
     features, rows = hub_rows(hub, split)
     source = f"Hub dataset {hub.dataset} ({hub.config}, {split})"
     words, labels = label_columns(list(features), hub.columns or spec.columns, source)
-    found = [(row[words], [named(features, labels, value) for value in row[labels]]) for _, row in rows]
+    found = [(row[words], [named(features, labels, value) for value in row[labels] or ()]) for _, row in rows]
     return _reading(of_lists(found, words, labels, [f"{source}, row {i + 1}" for i in range(len(found))]), spec, source)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from madx.catalog.task import Columns, HubData, Splits, TaskSpec
 from madx.config import InputError
-from madx.tasks import classification, multiple_choice, tagging
+from madx.tasks import classification, multiple_choice, parsing, tagging
 from madx.tasks.data import labelled_data
 
 NER = TaskSpec(name="ner", kind="tagging", metric="span-f1", labels=("O", "B-PER"), outside=("DATE",))
@@ -116,3 +116,15 @@ def test_entities_on_the_hub_are_read_in_their_scheme(tmp_path: Path) -> None:
     assert ([e.gold for e in reading.examples], reading.layout) == (
         [["B-PER", "O"]], "rows of tokens and labels, IOB1 read as IOB2",
     )  # fmt: skip
+
+
+def test_lists_that_are_null_or_of_two_lengths_are_named(tmp_path: Path) -> None:
+    strings = datasets.List(datasets.Value("string"))
+    features = datasets.Features({"tokens": strings, "tags": strings, "head": strings, "deprel": strings})
+    rows = {"tokens": [["Ann", "sov"]], "tags": [None], "head": [["0"]], "deprel": [["root"]]}
+    hub = write(tmp_path, "test", rows, features)
+    with pytest.raises(InputError, match=r"test\), row 1: 2 words, but 0 labels"):
+        tagging.read_hub(hub, "test", NER)
+    spec = TaskSpec(name="p", kind="parsing", metric="las", labels=("root",))
+    with pytest.raises(InputError, match=r"row 1: 'tokens', 'head' and 'deprel' should be lists of one length"):
+        parsing.read_hub(hub, "test", spec)

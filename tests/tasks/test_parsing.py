@@ -90,6 +90,7 @@ def test_conllu_is_read_without_ranges_empty_nodes_and_subtypes(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("1\tthe\t", "1\t\t", r"a\.conllu:2: an empty word"),
         ("\t2\tdet", "\t9\tdet", r"a\.conllu:2: head 9, but the sentence has 5 words"),
         ("\t2\tdet", "\t_\tdet", r"a\.conllu:2: head '_' is no number"),
         ("\t2\tdet", "\t2\tdte", r"a\.conllu:2: label 'dte' is not in the task's set, did you mean 'det'"),

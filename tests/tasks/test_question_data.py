@@ -7,13 +7,18 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from conftest import SHARED
 
+from madx.catalog.find import Catalogue
 from madx.catalog.task import TaskSpec
 from madx.config import InputError
 from madx.corpora.characters import Characters
-from madx.encoders.encoder import Encoder
+from madx.encoders.encoder import Encoder, load_encoder
+from madx.encoders.reference import resolve_encoder
 from madx.tasks import question_answering
 from madx.tasks.batches import Tokens
+from madx.tasks.data import labelled_data
 from madx.tasks.examples import Example
 
 QA = TaskSpec(name="qa", kind="question-answering", metric="f1-squad")
@@ -114,7 +119,7 @@ def test_an_answer_is_found_again_in_any_form(tiny: Encoder, form: str, answer: 
 def test_what_looks_like_a_special_token_is_text(tiny: Encoder) -> None:
     tokens = Tokens(tiny.tokenizer, 64)
     special = set(tiny.tokenizer.all_special_ids) - {tiny.tokenizer.unk_token_id}
-    for text in ("<s>", "a <mask> b", "</s><s>", "<<s>s>", "<s><s>", "ord\u00ad\u200b<pad>"):
+    for text in ("<s>", "a <mask> b", "</s><s>", "<<s>s>", "<s><s>", "＜s＞", "ord\u00ad\u200b<pad>"):
         (ids,) = tokens.words([text])
         assert ids
         assert not special & set(ids), text
@@ -141,3 +146,19 @@ def test_places_say_where_each_character_stood(tiny: Encoder, text: str) -> None
             assert start == end or character in unicodedata.normalize("NFC", given[start:end])
         covered = {i for start, end in places for i in range(start, end)}
         assert covered == set(range(len(given)))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="LOUD: ../shared/data is absent; XQuAD and AfriQA are not read")
+@pytest.mark.parametrize(
+    ("task", "code"), [("qa", "ell"), ("qa", "rus"), ("qa", "hin"), ("qa", "arb"), ("qa-afriqa", "ibo")]
+)
+def test_real_questions_that_were_too_long_for_their_window_fit(task: str, code: str) -> None:
+    """At 128 tokens of `mini` each of these ended in an exception, after training."""
+    found = labelled_data(Catalogue().task(task), code, "test", SHARED / "data")
+    assert found is not None
+    tokens = Tokens(load_encoder(resolve_encoder("mini"), torch.device("cpu")).tokenizer, 128)
+    asked = sorted(found.load(), key=lambda e: -len(e.inputs[0]))[:40]
+    features = question_answering.features(asked, tokens, QA)
+    assert max(f.length for f in features) <= 128
+    with_target = {f.example for f in features if f.target != (0, 0)}
+    assert len(with_target) >= 38  # an answer may be longer than what is left of a window
