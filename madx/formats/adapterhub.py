@@ -6,7 +6,6 @@ Every refusal is one line that names the file and what is wrong with it.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from madx.adapters.bank import Adapter, site_of
 from madx.adapters.spec import BottleneckSpec
 from madx.config import InputError, first_line
 from madx.encoders.encoder import Encoder
+from madx.foreign import checked_name, open_regular, read_json_object
 from madx.formats.adapter_config import config_from_spec, named_config, reason, spec_from_config
 from madx.formats.manifest import check
 from madx.formats.tensors import save_tensors
@@ -33,18 +33,6 @@ LEGACY_NAMES = {  # plain substring replacement, as the peer does it
     "invertible_lang_adapters": "invertible_adapters",
 }
 MAX_HEADER = 64 * 1024 * 1024
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: not a JSON object")
-    return value
 
 
 def read_tensors(folder: Path, safetensors: str, pickle: str) -> dict[str, Tensor]:
@@ -128,8 +116,9 @@ def load_adapter(
     check(folder, encoder.ref.digest)
     about = read_json_object(path)
     config, name = about.get("config"), about.get("name")
-    if not isinstance(name, str) or not name:
+    if name is None:
         raise InputError(f"{path}: 'name' is missing")
+    name = checked_name(name, path)
     if isinstance(config, str):
         config = named_config(config, path)
     if not isinstance(config, dict):
