@@ -25,12 +25,12 @@ from madx.formats.adapterhub import (
     about_encoder,
     load_adapter,
     put,
-    read_tensors,
     save_adapter,
     save_weights,
 )
 from madx.formats.heads import HEAD_CONFIG, load_any_head, save_any_head
 from madx.formats.manifest import FILES
+from madx.formats.tensors import read_tensors
 from madx.store import write_json
 
 FUSION_CONFIG = "adapter_fusion_config.json"
