@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "madx"
 LAYERS = {
-    "config": 0, "store": 0.5, "device": 0.5,
+    "config": 0, "foreign": 0.3, "store": 0.5, "device": 0.5,
     "catalog": 1, "adapters": 1, "scores": 1,
     "encoders": 2, "corpora": 2, "training": 2,
     "formats": 3, "tasks": 4, "sharing": 5, "methods": 5,

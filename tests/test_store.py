@@ -1,12 +1,15 @@
 """The store: a folder is claimed by one, finished once, and found again."""
 
 import json
+import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from madx.config import RunError
-from madx.store import Store, write_text
+from madx.config import InputError, RunError
+from madx.store import UMASK, Store, new_folder, write_bytes, write_text
 
 
 def test_a_folder_is_claimed_by_one_at_a_time_and_finished_once(tmp_path: Path) -> None:
@@ -52,3 +55,122 @@ def test_what_is_written_is_whole_or_not_there(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="No space"):
         write_text(tmp_path / "a.json", json.dumps([2]))
     assert json.loads((tmp_path / "a.json").read_text()) == [1]
+
+
+def finished(root: Path, name: str = "text-swe-1") -> Store:
+    store = Store(root)
+    with store.claim(name) as folder:
+        assert folder is not None
+        (folder / "train.bin").write_bytes(b"0123456789")
+        (folder / "README.md").write_text("a card")
+        store.finish(name, {"seconds": 1.0, "memory_mb": 1, "result": {"tokens": 3, "by_length": {10: 1, 2: 1}}})
+    return store
+
+
+def test_every_flipped_byte_of_done_json_is_found_and_the_step_made_again(tmp_path: Path) -> None:
+    finished(tmp_path)
+    path = tmp_path / "text-swe-1" / "done.json"
+    whole = path.read_bytes()
+    assert Store(tmp_path).is_whole("text-swe-1")
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        store = Store(tmp_path)
+        if store.is_done("text-swe-1"):  # other white space between the same values
+            assert json.loads(path.read_bytes()) == json.loads(whole), place
+            continue
+        assert store.problem("text-swe-1") == f"{path}: damaged; it is made again"
+        with pytest.raises(RunError, match="damaged"):
+            store.result("text-swe-1")
+    for content in (b"", b"{}", b"[" * 100_000, b"\xff", whole[:-20], b'{"seconds": 1}'):
+        path.write_bytes(content)
+        assert not Store(tmp_path).is_done("text-swe-1")
+    with Store(tmp_path).claim("text-swe-1") as folder:
+        assert folder is not None
+        assert not path.exists()
+
+
+def test_a_damaged_file_of_a_finished_step_is_named_and_made_again(tmp_path: Path) -> None:
+    finished(tmp_path)
+    path = tmp_path / "text-swe-1" / "train.bin"
+    (path.parent / "README.md").write_text("a better card")  # for people: they may
+    assert Store(tmp_path).is_whole("text-swe-1")
+    for damage in (lambda: path.write_bytes(b"012345678X"), lambda: path.write_bytes(b""), path.unlink, path.mkdir):
+        damage()
+        store = Store(tmp_path)
+        assert store.is_done("text-swe-1")  # a look costs no reading of files
+        assert not store.is_whole("text-swe-1")
+        assert str(path) in store.problem("text-swe-1")
+        assert not store.is_done("text-swe-1")  # from then on
+    path.rmdir()
+    with store.claim("text-swe-1") as folder:
+        assert folder is not None
+        path.write_bytes(b"0123456789")
+        store.finish("text-swe-1", {"seconds": 1.0, "memory_mb": 1, "result": {}})
+    assert store.is_whole("text-swe-1")
+    assert store.problem("text-swe-1") == ""
+
+
+def test_what_was_finished_before_there_were_seals_stays_finished(tmp_path: Path) -> None:
+    (tmp_path / "text-swe-1").mkdir()
+    done = {"seconds": 1.0, "memory_mb": 1, "result": {}}
+    (tmp_path / "text-swe-1" / "done.json").write_text(json.dumps(done))
+    assert Store(tmp_path).is_whole("text-swe-1")
+    (tmp_path / "text-swe-1" / "done.json").write_text(json.dumps({**done, "sfal": "x"}))  # a seal's key, damaged
+    assert not Store(tmp_path).is_done("text-swe-1")
+
+
+def test_looking_at_ten_thousand_finished_steps_reads_each_once(tmp_path: Path) -> None:
+    names = [f"text-swe-{number}" for number in range(300)]
+    for name in names:
+        finished(tmp_path, name)
+    store = Store(tmp_path)
+    assert all(store.is_done(name) for name in names)
+    for name in names:
+        (tmp_path / name / "train.bin").unlink()  # not looked at
+    began = time.perf_counter()
+    assert all(store.is_done(name) for _ in range(10) for name in names)
+    assert time.perf_counter() - began < 1
+
+
+def test_leftovers_of_a_killed_process_go_with_the_next_claim(tmp_path: Path) -> None:
+    (tmp_path / "a-b-1").mkdir()
+    (tmp_path / "a-b-1" / ".x.bin.0123456789ab.part").write_bytes(b"half")
+    with Store(tmp_path).claim("a-b-1") as folder:
+        assert folder is not None
+        assert list(folder.iterdir()) == []
+
+
+def test_a_new_folder_is_whole_or_not_there_and_never_replaces_another(tmp_path: Path) -> None:
+    def fill(what: str) -> None:
+        with new_folder(tmp_path / "to") as folder:
+            (folder / "a").write_text(what)
+            if what == "fails":
+                raise ValueError(what)
+
+    with pytest.raises(ValueError, match="fails"):
+        fill("fails")
+    assert list(tmp_path.iterdir()) == []
+    slow = new_folder(tmp_path / "to")
+    slow.__enter__()
+    fill("fast")
+    with pytest.raises(InputError, match="is there already"):
+        slow.__exit__(None, None, None)
+    with pytest.raises(InputError, match="is there already"):
+        fill("late")
+    assert (tmp_path / "to" / "a").read_text() == "fast"
+    assert [path.name for path in tmp_path.iterdir()] == ["to"]
+
+
+def test_two_threads_write_one_file_and_one_of_them_wins(tmp_path: Path) -> None:
+    contents = [bytes([65 + number]) * 50_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: write_bytes(tmp_path / "a", content), contents * 5))
+    assert (tmp_path / "a").read_bytes() in contents
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~UMASK
+
+
+def test_a_store_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file")
+    with pytest.raises(RunError, match="store.*run the same command again"), Store(tmp_path / "store").claim("a-b-1"):
+        pass

@@ -56,7 +56,7 @@ def adapters_list(
 
 def adapters_show(source: Source, revision: Revision = None, debug: Debug = False) -> None:
     """What an adapter says of itself."""
-    from madx.formats.adapterhub import read_json_object
+    from madx.foreign import read_json_object
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import fetch
 

@@ -79,6 +79,8 @@ class Teller:
                 self.reused += 1
             case "start":
                 self._begin(progress.name)
+            case "damaged":
+                self.bars.console.print(f"warning: {progress.warnings[0]}", highlight=False)
             case "waiting":
                 self._begin(f"{progress.name}: another process is making it")
             case what:

@@ -6,21 +6,20 @@ Every refusal is one line that names the file and what is wrong with it.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from madx.adapters.bank import Adapter, site_of
 from madx.adapters.spec import BottleneckSpec
-from madx.config import InputError, first_line
+from madx.config import InputError
 from madx.encoders.encoder import Encoder
+from madx.foreign import checked_name, read_json_object
 from madx.formats.adapter_config import config_from_spec, named_config, reason, spec_from_config
 from madx.formats.manifest import check
-from madx.formats.tensors import save_tensors
+from madx.formats.tensors import read_tensors, save_pickle, save_tensors
 from madx.store import write_json
 
 VERSION = "adapters.1.3.0"
@@ -32,54 +31,6 @@ LEGACY_NAMES = {  # plain substring replacement, as the peer does it
     "layer_text_lang_adapters": "adapters",
     "invertible_lang_adapters": "invertible_adapters",
 }
-MAX_HEADER = 64 * 1024 * 1024
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: not a JSON object")
-    return value
-
-
-def read_tensors(folder: Path, safetensors: str, pickle: str) -> dict[str, Tensor]:
-    """Tensors from the safetensors file, else from the pickle, weights-only. Raises InputError."""
-    path = folder / safetensors
-    if path.exists():
-        try:
-            with open(path, "rb") as file:
-                header = int.from_bytes(file.read(8), "little")
-            if header > min(MAX_HEADER, path.stat().st_size):
-                raise InputError(f"{path}: its header claims {header} bytes; the file is damaged or malicious")
-            with safe_open(path, framework="pt") as opened:
-                tensors = {key: opened.get_tensor(key) for key in opened.keys()}
-        except (SafetensorError, OSError, RuntimeError) as error:
-            raise InputError(f"{path}: not a readable safetensors file: {first_line(error)}") from None
-    else:
-        path = folder / pickle
-        if not path.exists():
-            raise InputError(f"{folder}: has neither {safetensors} nor {pickle}")
-        try:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever the unpickler refuses
-            raise InputError(
-                f"{path}: refused, it holds more than weights or is damaged: {first_line(error)[:200]}"
-            ) from None
-        if not isinstance(tensors, dict) or not all(isinstance(k, str) for k in tensors):
-            raise InputError(f"{path}: not a dictionary of named tensors")
-    for key, tensor in tensors.items():
-        if not isinstance(tensor, Tensor):
-            raise InputError(f"{path}: '{key}' is a {type(tensor).__name__}, not a tensor")
-        if not tensor.is_floating_point():
-            raise InputError(f"{path}: '{key}' has type {tensor.dtype}; weights are floating point")
-        if not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{path}: '{key}' holds a value that is not finite")
-    return {key: tensor.float() for key, tensor in tensors.items()}
 
 
 # ------------------------------------------------------------------------------------------------------- names
@@ -128,8 +79,9 @@ def load_adapter(
     check(folder, encoder.ref.digest)
     about = read_json_object(path)
     config, name = about.get("config"), about.get("name")
-    if not isinstance(name, str) or not name:
+    if name is None:
         raise InputError(f"{path}: 'name' is missing")
+    name = checked_name(name, path)
     if isinstance(config, str):
         config = named_config(config, path)
     if not isinstance(config, dict):
@@ -200,9 +152,7 @@ def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False
 def save_weights(folder: Path, tensors: dict[str, Tensor], safetensors: str, pickle: str | None) -> None:
     save_tensors(folder / safetensors, tensors)
     if pickle:
-        plain = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
-        torch.save(plain, folder / f".{pickle}.part")
-        (folder / f".{pickle}.part").replace(folder / pickle)
+        save_pickle(folder / pickle, tensors)
 
 
 def about_encoder(encoder: Encoder, name: str) -> dict[str, Any]:

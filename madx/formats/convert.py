@@ -8,9 +8,10 @@ from typing import Any
 from madx.adapters.setup import Composition, Fuse
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
-from madx.formats.adapterhub import CONFIG, load_adapter, read_json_object, save_adapter
+from madx.foreign import checked_name, read_json_object, without_links
+from madx.formats.adapterhub import CONFIG, load_adapter, save_adapter
 from madx.formats.card import write_card
-from madx.formats.fusion import FUSION_CONFIG, SETUP, load_fusion, load_setup, save_fusion, save_setup
+from madx.formats.fusion import EVERY_FILE, FUSION_CONFIG, SETUP, load_fusion, load_setup, save_fusion, save_setup
 from madx.formats.heads import HEAD_CONFIG, load_any_head, save_any_head
 from madx.formats.manifest import read_manifest, seal
 
@@ -45,13 +46,13 @@ def convert_setup(folder: Path, to: Path, encoder: Encoder) -> None:
 
 def convert_fusion(folder: Path, to: Path, encoder: Encoder, pickle: bool) -> None:
     """A fusion alone; the adapters that it fuses lie in folders beside it, under their names."""
+    without_links(folder, EVERY_FILE)
     names = read_json_object(folder / FUSION_CONFIG).get("adapter_names")
     for name in names if isinstance(names, list) else []:
-        if not isinstance(name, str) or Path(name).name != name:
-            raise InputError(f"{folder / FUSION_CONFIG}: '{name}' is no adapter's name")
-        beside = folder.parent / name
+        beside = folder.parent / checked_name(name, folder / FUSION_CONFIG)
         if not (beside / CONFIG).exists():
             raise InputError(f"{folder / FUSION_CONFIG}: fuses '{name}'; put that adapter's folder at {beside}")
+        without_links(beside, EVERY_FILE)
         load_adapter(beside, encoder, load_as=name)
     fusion = load_fusion(folder, encoder)
     save_fusion(to, encoder, Fuse(*(names or ()), name=fusion), pickle=pickle)

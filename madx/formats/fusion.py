@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import BaseModel
 from torch import Tensor
 
 from madx.adapters.bank import site_of
@@ -18,22 +19,24 @@ from madx.adapters.heads import Head
 from madx.adapters.setup import Average, BatchSplit, Composition, Fuse, Parallel, Setup, Split, Stack, leaves
 from madx.config import InputError, validate
 from madx.encoders.encoder import Encoder
+from madx.foreign import checked_name, inside, read_json_object, without_links
 from madx.formats.adapterhub import (
     VERSION,
     about_encoder,
     load_adapter,
     put,
-    read_json_object,
-    read_tensors,
     save_adapter,
     save_weights,
 )
 from madx.formats.heads import HEAD_CONFIG, load_any_head, save_any_head
+from madx.formats.manifest import FILES
+from madx.formats.tensors import read_tensors
 from madx.store import write_json
 
 FUSION_CONFIG = "adapter_fusion_config.json"
 FUSION_WEIGHTS, FUSION_PICKLE = "model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin"
 SETUP = "adapter_setup.json"
+EVERY_FILE = (*FILES, FUSION_CONFIG, FUSION_WEIGHTS, FUSION_PICKLE, SETUP)
 
 
 def fusion_names(encoder: Encoder, fusion: Fusion, name: str) -> dict[str, str]:
@@ -52,8 +55,9 @@ def load_fusion(folder: Path, encoder: Encoder) -> str:
     path = folder / FUSION_CONFIG
     about = read_json_object(path)
     name, config, adapters = about.get("name"), about.get("config"), about.get("adapter_names")
-    if not isinstance(config, dict) or not isinstance(name, str) or not isinstance(adapters, list):
+    if not isinstance(config, dict) or name is None or not isinstance(adapters, list):
         raise InputError(f"{path}: 'config', 'name' or 'adapter_names' is missing")
+    name, adapters = checked_name(name, path), [checked_name(adapter, path) for adapter in adapters]
     absent = [adapter for adapter in adapters if adapter not in encoder.adapters]
     if absent:
         raise InputError(f"{path}: fuses '{absent[0]}', which is not loaded; load its adapter first")
@@ -90,6 +94,14 @@ def save_fusion(folder: Path, encoder: Encoder, setup: Fuse, pickle: bool = Fals
 # ------------------------------------------------------------------------------------------------------ setups
 
 
+class _Numbers(BaseModel):
+    """What a composition may have beside its children."""
+
+    weights: tuple[float, ...] | None = None
+    batch_sizes: tuple[int, ...] | None = None
+    splits: tuple[int, ...] | None = None
+
+
 def setup_from_dict(value: Any, where: str) -> Setup:
     """A composition as AdapterHub's JSON says it. Raises InputError."""
     kind = value.get("type") if isinstance(value, dict) else None
@@ -101,24 +113,24 @@ def setup_from_dict(value: Any, where: str) -> Setup:
             raise InputError(f"{where}: 'single' has one adapter's name")
         return children[0]
     below = [setup_from_dict(child, where) for child in children]
-    more = value.get("kwargs") or {}
     try:
+        more = _Numbers.model_validate(value.get("kwargs") or {})
         match kind:
             case "Stack":
                 return Stack(*below)
             case "Fuse":
                 return Fuse(*below, name=value.get("name"))
             case "Average":
-                return Average(*below, weights=more.get("weights"))
+                return Average(*below, weights=more.weights)
             case "Parallel":
                 return Parallel(*below)
-            case "BatchSplit":
-                return BatchSplit(*below, sizes=more["batch_sizes"])
-            case "Split":
-                return Split(*below, sizes=more["splits"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{where}: {kind} lacks {error}") from None
-    raise InputError(f"{where}: '{kind}' is not a composition that madx knows")
+            case "BatchSplit" if more.batch_sizes:
+                return BatchSplit(*below, sizes=more.batch_sizes)
+            case "Split" if more.splits:
+                return Split(*below, sizes=more.splits)
+    except ValueError:
+        raise InputError(f"{where}: {kind}: its 'kwargs' can't be right") from None
+    raise InputError(f"{where}: '{kind}' is not a composition that madx knows, or lacks its sizes")
 
 
 def setup_to_dict(setup: Setup) -> dict[str, Any]:
@@ -144,12 +156,15 @@ def fusions_of(setup: Setup) -> list[Fuse]:
 def load_setup(folder: Path, encoder: Encoder) -> dict[str, Head | None]:
     """Load and activate a setup's folder; its heads by name, None for a masked-LM head. Raises InputError."""
     path = folder / SETUP
+    without_links(folder, EVERY_FILE)
     about = read_json_object(path)
-    setup = setup_from_dict(about.get("adapter_setup"), str(path))
+    try:
+        setup = setup_from_dict(about.get("adapter_setup"), str(path))
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply") from None
     names = [*dict.fromkeys(leaves(setup)), *(fuse.name for fuse in fusions_of(setup))]
     for name in names:
-        if Path(name).name != name:
-            raise InputError(f"{path}: '{name}' is no adapter's name")
+        without_links(inside(folder, folder / checked_name(name, path)), EVERY_FILE)
     for name in dict.fromkeys(leaves(setup)):
         load_adapter(folder / name, encoder)
     for fuse in fusions_of(setup):
@@ -165,10 +180,11 @@ def load_setup(folder: Path, encoder: Encoder) -> dict[str, Head | None]:
         case _:
             places = []
     for place in places:
-        safe = isinstance(place, str) and (place == "." or Path(place).name == place)
-        if not safe or not (folder / place / HEAD_CONFIG).exists():
+        where = folder if place == "." else inside(folder, folder / checked_name(place, path))
+        without_links(where, EVERY_FILE)
+        if not (where / HEAD_CONFIG).exists():
             raise InputError(f"{path}: head '{place}' is not there")
-        heads.update([load_any_head(folder / place, encoder)])
+        heads.update([load_any_head(where, encoder)])
     encoder.adapters.activate(setup)
     return heads
 

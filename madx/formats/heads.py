@@ -18,8 +18,10 @@ from madx.config import InputError, validate
 from madx.encoders.encoder import Encoder
 from madx.encoders.families import FAMILIES
 from madx.encoders.lm_head import LmHead, LmShape
+from madx.foreign import checked_name, read_json_object
 from madx.formats.adapter_config import reason
-from madx.formats.adapterhub import CONFIG, about_encoder, put, read_json_object, read_tensors, save_weights
+from madx.formats.adapterhub import CONFIG, about_encoder, put, save_weights
+from madx.formats.tensors import read_tensors
 from madx.store import write_json
 
 HEAD_CONFIG, HEAD_WEIGHTS, HEAD_PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
@@ -61,6 +63,7 @@ def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
         config = {**asdict(known), "label2id": about.get("label2id")}
         config["num_labels"] = about.get("num_labels") or len(about.get("label2id") or ()) or 2
         name, prefix = _adapter_name(folder), ""
+    name = checked_name(name, path)
     labels = config.get("label2id")
     if labels and not (isinstance(labels, dict) and all(isinstance(i, int) for i in labels.values())):
         raise InputError(f"{path}: 'label2id' is not an object of numbers")
@@ -128,7 +131,7 @@ def load_lm_head(folder: Path, encoder: Encoder) -> str:
     about = read_json_object(path)
     name, config = about.get("name"), about.get("config")
     if isinstance(config, dict):
-        final = name if isinstance(name, str) else _adapter_name(folder)
+        final = checked_name(name, path) if name is not None else _adapter_name(folder)
         head = _flexible_lm_head(config, encoder, path)
         names = _flexible_names(head, final)
         decoder_name = f"heads.{final}.{len(head.transform)}.weight"
@@ -234,8 +237,8 @@ def _adapter_name(folder: Path) -> str:
     """A static head has no name: it gets that of the adapter beside it, as the peer names it, or its folder's."""
     if (folder / CONFIG).exists():
         name = read_json_object(folder / CONFIG).get("name")
-        if isinstance(name, str):
-            return name
+        if name is not None:
+            return checked_name(name, folder / CONFIG)
     return folder.name
 
 

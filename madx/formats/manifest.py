@@ -1,10 +1,12 @@
 """`madx.json`: where an adapter comes from, and the digests of its files. No torch: listing adapters needs none."""
 
-import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from madx.config import InputError, file_digest
+from madx.foreign import Name, read_json_object
 from madx.store import write_json
 
 MANIFEST = "madx.json"
@@ -17,18 +19,80 @@ CONFIG_FILES = ("adapter_config.json", "head_config.json")
 FILES = (*CONFIG_FILES, *WEIGHT_FILES, MANIFEST, "README.md")
 
 
+class _Known(BaseModel):
+    """Of a manifest what madx reads; other keys are kept as they are."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Base(_Known):
+    name: str | None = None
+    digest: str | None = None
+
+
+class _Loss(_Known):
+    before: float
+    after: float
+
+
+class _Source(_Known):
+    name: str | None = None
+    hub: str | None = None
+    file: str | None = None
+    licence: str | None = None
+
+
+class _Corpus(_Known):
+    sources: list[_Source] = []
+    tokens: int | None = None
+
+
+class _Manifest(_Known):
+    kind: str = "adapter"
+    language: Name | None = None
+    task: Name | None = None
+    base_model: _Base | None = None
+    held_out_loss: _Loss | None = None
+    corpus: _Corpus | None = None
+    files: dict[str, str] = {}
+    source: list[str] = []
+    language_adapters: list[str] = []
+    hyper_parameters: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The folder's madx.json; empty if it has none. Raises InputError."""
+    """The folder's madx.json, in which the keys that madx knows have their types; empty if it has none.
+
+    Raises InputError.
+    """
     path = folder / MANIFEST
     if not path.exists():
         return {}
+    about = read_json_object(path)
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from None
-    if not isinstance(about, dict):
-        raise InputError(f"{path}: not a JSON object")
+        _Manifest.model_validate(about)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path}: key '{key}': {first['msg']}") from None
     return about
+
+
+def published(about: dict[str, Any]) -> dict[str, Any]:
+    """The same without places on this machine: of a path only its last part is left."""
+    return {key: _published(value) for key, value in about.items()}
+
+
+def _published(value: Any) -> Any:
+    if isinstance(value, dict):
+        return published(value)
+    if isinstance(value, list):
+        return [_published(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    absolute = value.startswith(("/", "~", "./", "../")) or PureWindowsPath(value).drive != ""
+    return PurePosixPath(value.replace("\\", "/")).name if absolute and "\n" not in value else value
 
 
 def file_digests(folder: Path) -> dict[str, str]:
@@ -48,10 +112,7 @@ def check(folder: Path, base: str | None = None) -> None:
     or the Hub's (`commit:`). Folders without a manifest (AdapterHub's) promise nothing. Raises InputError.
     """
     about = read_manifest(folder)
-    promised = about.get("files", {})
-    if not isinstance(promised, dict):
-        raise InputError(f"{folder / MANIFEST}: key 'files' is no object")
-    for name, expected in promised.items():
+    for name, expected in about.get("files", {}).items():
         if name not in FILES:
             raise InputError(f"{folder / MANIFEST}: '{name}' is no file of an adapter")
         if not (folder / name).is_file():
@@ -59,13 +120,12 @@ def check(folder: Path, base: str | None = None) -> None:
         have = file_digest(folder / name)
         if have != expected:
             raise InputError(
-                f"{folder / name}: its SHA-256 is {have[:12]}..., but madx.json promises {str(expected)[:12]}...; "
+                f"{folder / name}: its SHA-256 is {have[:12]}..., but madx.json promises {expected[:12]}...; "
                 "the file was damaged or changed: fetch the adapter again"
             )
-    model = about.get("base_model")
-    model = model if isinstance(model, dict) else {}
+    model = about.get("base_model") or {}
     made_on = model.get("digest")
-    if not (base and isinstance(made_on, str)):
+    if not (base and made_on):
         return
     if made_on != base and made_on.partition(":")[0] == base.partition(":")[0]:
         raise InputError(

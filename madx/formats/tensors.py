@@ -1,22 +1,34 @@
-"""Tensors to a safetensors file: beside, flushed, renamed; and back."""
+"""Tensors to a safetensors file or a pickle, whole or not at all; and back, from files that nobody here has written.
 
+What is read never asks for more memory than its file has bytes: for a file of a few kilobytes can describe terabytes.
+"""
+
+import io
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from madx.config import InputError, first_line
-from madx.store import fsync_file
+from madx.config import InputError, RunError, first_line
+from madx.foreign import open_regular
+from madx.store import new_file, write_bytes
+
+LARGEST = 8 << 30  # bytes; no adapter is this large
+MAX_HEADER = 8 << 20  # bytes of a safetensors file's header: some 50,000 tensors
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    beside = path.with_name(f".{path.name}.part")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, beside, metadata={"format": "pt"})
-    fsync_file(beside)
-    beside.replace(path)
+    with new_file(path) as beside:
+        try:
+            save_file(plain, beside, metadata={"format": "pt"})
+        except SafetensorError as error:  # the disk is full, for one
+            raise RunError(f"{path}: cannot be written: {first_line(error)}") from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -25,3 +37,77 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a readable safetensors file: {first_line(error)}") from None
+
+
+def save_pickle(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """As older programs read it."""
+    buffer = io.BytesIO()
+    torch.save({name: tensor.detach().cpu() for name, tensor in tensors.items()}, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_tensors(folder: Path, safetensors: str, pickle: str) -> dict[str, Tensor]:
+    """Finite tensors in fp32, from the safetensors file, else from the pickle, weights-only. Raises InputError."""
+    if (folder / safetensors).exists():
+        path = folder / safetensors
+        tensors = _from_safetensors(path, _size(path))
+    elif (folder / pickle).exists():
+        path = folder / pickle
+        tensors = _from_pickle(path, _size(path))
+    else:
+        raise InputError(f"{folder}: has neither {safetensors} nor {pickle}")
+    for key, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise InputError(f"{path}: '{key}' has type {tensor.dtype}; weights are floating point")
+        if not bool(torch.isfinite(tensor).all()):
+            raise InputError(f"{path}: '{key}' holds a value that is not finite")
+    return {key: tensor.to(torch.float32, copy=True) for key, tensor in tensors.items()}  # a copy: no file behind it
+
+
+def _size(path: Path) -> int:
+    with open_regular(path) as file:
+        size = file.seek(0, io.SEEK_END)
+    if size > LARGEST:
+        raise InputError(f"{path}: more than {LARGEST >> 30} GiB; no adapter is this large")
+    return size
+
+
+def _from_safetensors(path: Path, size: int) -> dict[str, Tensor]:
+    with open_regular(path) as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > min(MAX_HEADER, size):
+        raise InputError(f"{path}: its header claims {header} bytes; the file is damaged or malicious")
+    try:  # the library holds shapes against offsets, and offsets against the file
+        with safe_open(path, framework="pt") as opened:
+            return {key: opened.get_tensor(key) for key in opened.keys()}
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise InputError(f"{path}: not a readable safetensors file: {first_line(error)}") from None
+
+
+def _from_pickle(path: Path, size: int) -> dict[str, Tensor]:
+    with open_regular(path) as file:
+        zipped = file.read(4) == b"PK\x03\x04"
+    try:
+        if zipped:
+            with zipfile.ZipFile(path) as archive:  # torch writes them plain; packed ones can swell
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise InputError(f"{path}: refused, its content is compressed")
+        # mapped, a storage is a piece of the file, whatever length the pickle claims for it
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the unpickler refuses; torch's own text advises to switch this off
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        why = f", it asks for '{wanted[1]}'" if wanted else " or is damaged"
+        raise InputError(f"{path}: refused, it holds more than weights{why}") from None
+    if not isinstance(tensors, dict) or not all(isinstance(k, str) for k in tensors):
+        raise InputError(f"{path}: not a dictionary of named tensors")
+    for key, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise InputError(f"{path}: '{key}' is a {type(tensor).__name__}, not a tensor")
+        if tensor.layout != torch.strided or tensor.device.type != "cpu":
+            raise InputError(f"{path}: '{key}' is no plain tensor")
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if claimed > size:
+        raise InputError(f"{path}: refused, its tensors claim {claimed} bytes and the file has {size}")
+    return tensors

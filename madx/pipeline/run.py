@@ -10,12 +10,13 @@ from madx.device import peak_memory, reset_peak_memory
 from madx.pipeline.plan import Plan
 from madx.stages.session import Session
 from madx.stages.step import Result, Step
+from madx.store import io_errors
 
 
 class Progress(NamedTuple):
     """What has become of a step; another process may have made it, or be making it."""
 
-    what: str  # "start" | "done" | "made" | "reused" | "waiting"
+    what: str  # "start" | "done" | "made" | "reused" | "waiting" | "damaged", which is to be made again
     number: int
     total: int
     name: str
@@ -28,28 +29,41 @@ def run_plan(
 ) -> None:
     """Every step that isn't finished, in order; what another process is making is passed over, and waited for last.
 
+    A finished step is read before something is made from it, or if nothing is: where it is damaged, it is made again.
     `check` is called after every step, and while nothing can be done.
     """
-    total = len(plan.steps)
+    store, total = session.store, len(plan.steps)
+    numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
+    inner = {below.name for step in plan.steps for below in step.upstream}
     todo: dict[str, tuple[int, Step]] = {}
-    for number, step in enumerate(plan.steps, 1):
-        if session.store.is_done(step.name):
-            tell(Progress("reused", number, total, step.name))
+
+    def make_again(step: Step) -> None:
+        todo[step.name] = (numbers[step.name], step)
+        if problem := store.problem(step.name):
+            tell(Progress("damaged", numbers[step.name], total, step.name, warnings=(problem,)))
+
+    for step in plan.steps:
+        if store.is_done(step.name) if step.name in inner else store.is_whole(step.name):
+            tell(Progress("reused", numbers[step.name], total, step.name))
         else:
-            todo[step.name] = (number, step)
+            make_again(step)
     waiting: set[str] = set()
     while todo:
         before = len(todo)
         for name, (number, step) in list(todo.items()):
             if any(below.name in todo for below in step.upstream):
                 continue
-            with session.store.claim(name) as folder:
+            if damaged := [below for below in step.upstream if not store.is_whole(below.name)]:
+                for below in damaged:
+                    make_again(below)
+                continue
+            with store.claim(name) as folder:
                 if folder is not None:
                     tell(Progress("start", number, total, name))
                     made_here = _run_step(step, folder, session)
-                    session.store.finish(name, made_here)
-            if session.store.is_done(name):
-                done, what = session.store.result(name), "made" if folder is None else "done"
+                    store.finish(name, made_here)
+            if store.is_done(name):
+                done, what = store.result(name), "made" if folder is None else "done"
                 warnings = tuple(done["result"].get("warnings", ()))
                 tell(Progress(what, number, total, name, done["seconds"], warnings))
                 del todo[name]
@@ -65,9 +79,12 @@ def _run_step(step: Step, folder: Path, session: Session) -> Result:
     began = time.perf_counter()
     reset_peak_memory(session.device)
     try:
-        result = step.run(folder, session)
-    except OSError as error:
-        raise RunError(f"{folder}: {error.strerror or error}") from error
+        with io_errors(folder):
+            result = step.run(folder, session)
+    except RuntimeError as error:
+        if "inline_container" not in str(error):  # torch's way to say that a file can't be written
+            raise
+        raise RunError(f"{folder}: a file cannot be written: is the disk full? Make room and run it again") from error
     # a resumed step has trained for longer than this process has
     seconds = max(time.perf_counter() - began, result.get("training_seconds", 0.0))
     return {"seconds": round(seconds, 2), "result": result, "memory_mb": peak_memory(session.device) >> 20}
@@ -76,7 +93,7 @@ def _run_step(step: Step, folder: Path, session: Session) -> Result:
 def estimate(plan: Plan, session: Session) -> dict[str, float | None]:
     """Seconds that each step to do will take, by what steps of its kind took before in this store; None: unknown."""
     rates: dict[str, list[float]] = {}
-    for name in (p.name for p in session.store.root.glob("*-*") if (p / "done.json").exists()):
+    for name in (p.name for p in session.store.root.glob("*-*") if session.store.is_done(p.name)):
         rates.setdefault(name.split("-")[0], []).append(session.store.result(name)["seconds"])
     means = {stage: sum(seconds) / len(seconds) for stage, seconds in rates.items()}
     return {step.name: means.get(step.stage) for step in plan.steps if not session.store.is_done(step.name)}

@@ -43,9 +43,9 @@ class Session:
         self._encoder = encoder
 
     def folder(self, step: Step) -> Path:
-        """The folder of a step that has run."""
-        if not self.store.is_done(step.name):
-            raise RunError(f"{step.name} has not been made yet")
+        """The folder of a step that has run, whose files are those that it wrote."""
+        if not self.store.is_whole(step.name):
+            raise RunError(self.store.problem(step.name) or f"{step.name} has not been made yet")
         return self.store.folder(step.name)
 
     def result(self, step: Step) -> dict[str, Any]:

@@ -277,7 +277,9 @@ def save_head(folder: Path, encoder: Encoder, head: nn.Module, name: str) -> Non
 
 
 def load_head(folder: Path, encoder: Encoder) -> tuple[str, nn.Module]:
-    from madx.formats.adapterhub import put, read_json_object, read_tensors
+    from madx.foreign import read_json_object
+    from madx.formats.adapterhub import put
+    from madx.formats.tensors import read_tensors
 
     path = folder / HEAD_CONFIG
     about = read_json_object(path)
