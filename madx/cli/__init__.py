@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from madx import __version__
+import madx
 from madx.cli import adapters, catalogue, pipeline, train
 from madx.config import InputError, RunError
 
@@ -31,12 +31,12 @@ app.add_typer(models_app, name="models")
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"madx {__version__}")
+        print(f"madx {madx.__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def madx(
+def everywhere(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 from conftest import SHARED
-from pydantic import create_model
 
 from madx.catalog.find import Catalogue
 from madx.catalog.task import Columns, Splits, TaskSpec
-from madx.config import Frozen, InputError, digest
+from madx.config import InputError
 from madx.tasks.data import LabelledData, Statement, labelled_data
 
 NLI = {"text": "premise", "pair": "hypothesis", "label": "label"}
@@ -81,16 +80,6 @@ def test_a_choice_without_its_label_is_refused(tmp_path: Path, change: dict[str,
     found = data(tmp_path, "multiple-choice", {"a.jsonl": json.dumps({**CHOICE, **change})}, metric="accuracy")
     with pytest.raises(InputError, match=message):
         found.load()
-
-
-def test_a_raised_version_renames_what_was_made_with_the_last() -> None:
-    """Though it is a field's default: the first alone goes without saying."""
-
-    def made(version: int) -> str:
-        return digest(create_model("Made", __base__=Frozen, version=(int, version), what=(str, "x"))())
-
-    assert len({made(version) for version in (1, 2, 3)}) == 3
-    assert made(1) == digest(create_model("Made", __base__=Frozen, what=(str, "x"))())
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="LOUD: ../shared/data is absent; its data sets are not read")
