@@ -34,7 +34,7 @@ from madx.pipeline.run import Progress
 from madx.pipeline.whole import run_whole
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
-from madx.stages.predictions import read_predictions
+from madx.stages.predictions import predictions_path, read_predictions
 from madx.store import read_json
 
 __all__ = [
@@ -77,7 +77,7 @@ class Results:
 
     def predictions(self, task: str, method: str, target: str, seed: int) -> pd.DataFrame:
         """Gold and predicted value of every test example. Raises InputError where there is no such cell."""
-        path = self.folder / "predictions" / task / method / f"{target}.seed{seed}.jsonl.gz"
+        path = predictions_path(self.folder, task, method, target, seed)
         if not path.exists():
             raise InputError(f"{path}: no such cell in this run")
         gold, predicted = read_predictions(path)

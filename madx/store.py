@@ -94,9 +94,9 @@ def swap_folder(new: Path, old: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what processes that were killed have left half-written. For whoever has the folder for himself."""
-    for path in folder.glob(".*.part"):
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed processes have left half-written. For whoever has the folder, or the name, locked."""
+    for path in folder.glob(f".{name}*.part"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -26,6 +26,7 @@ def adapters_list(
 ) -> None:
     """Which languages and tasks have an adapter: trained or imported here, and published."""
     from madx.encoders.reference import resolve_encoder
+    from madx.foreign import printable
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import entries_of
     from madx.sharing.index import entry_of
@@ -51,19 +52,19 @@ def adapters_list(
         print(json.dumps(rows, indent=1))
         return
     for row in rows:
-        print("\t".join("" if value is None else str(value) for value in row.values()))
+        print("\t".join("" if value is None else printable(str(value)) for value in row.values()))
 
 
 def adapters_show(source: Source, revision: Revision = None, debug: Debug = False) -> None:
     """What an adapter says of itself."""
-    from madx.foreign import read_json_object
+    from madx.foreign import printable, read_json_object
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import fetch
 
     folder = fetch(parse_address(source, revision))
     for name in ("adapter_config.json", "head_config.json", "madx.json"):
         if (folder / name).exists():
-            print(f"{name}:\n{json.dumps(read_json_object(folder / name), indent=2, ensure_ascii=False)}")
+            print(printable(f"{name}:\n{json.dumps(read_json_object(folder / name), indent=2, ensure_ascii=False)}"))
 
 
 def adapters_pull(
@@ -75,12 +76,12 @@ def adapters_pull(
     """Download a published adapter, check it against its digests, and put it into a folder."""
     from madx.formats.manifest import check
     from madx.sharing.address import parse_address
-    from madx.sharing.fetch import copy_adapter, fetch
+    from madx.sharing.fetch import copy_files, fetch
+    from madx.store import new_folder
 
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise InputError(f"--to {to}: is there already; choose a new folder")
-    copy_adapter(fetch(parse_address(source, revision)), to)
-    check(to)
+    with new_folder(to) as new:
+        copy_files(fetch(parse_address(source, revision)), new)
+        check(new)
     print(to)
 
 
@@ -135,16 +136,18 @@ def _convert(source: str, revision: str | None, to: Path, model: str, pickle: bo
     from madx.formats.fusion import FUSION_CONFIG, SETUP
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import fetch
+    from madx.store import new_folder
 
     address = parse_address(source, revision)
     here = Path(address.place) / address.path
     together = address.kind == "local" and ((here / SETUP).exists() or (here / FUSION_CONFIG).exists())
     folder = here if together else fetch(address)
     encoder = load_encoder(resolve_encoder(model), choose_device("cpu"))
-    if (folder / SETUP).exists():
-        convert_setup(folder, to, encoder)
-    elif (folder / FUSION_CONFIG).exists():
-        convert_fusion(folder, to, encoder, pickle)
-    else:
-        convert_adapter(folder, to, encoder, str(address), pickle)
+    with new_folder(to) as new:
+        if (folder / SETUP).exists():
+            convert_setup(folder, new, encoder)
+        elif (folder / FUSION_CONFIG).exists():
+            convert_fusion(folder, new, encoder, pickle)
+        else:
+            convert_adapter(folder, new, encoder, str(address), to.name, pickle)
     print(to)

@@ -129,11 +129,11 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
 
 
 def print_scores(folder: Path, as_json: bool) -> None:
+    from madx.report.run_file import read_run
     from madx.report.tables import adapter_rows, score_table, unlabelled_table
     from madx.scores.matrix import Matrix
     from madx.scores.rows import read_rows
     from madx.scores.score import Score
-    from madx.store import read_json
 
     scores = read_rows(folder / "scores.csv", Score)
     if as_json:
@@ -147,7 +147,7 @@ def print_scores(folder: Path, as_json: bool) -> None:
             ["target", *table.columns],
             [[n, *r] for n, r in zip(table.index, table.values.tolist(), strict=True)],
         )
-    run = read_json(folder / "run.json")
+    run = read_run(folder)
     unlabelled = unlabelled_table(run)
     if unlabelled is not None:
         rows = [[name, *row] for name, row in zip(unlabelled.index, unlabelled.values.tolist(), strict=True)]
@@ -160,11 +160,12 @@ def print_scores(folder: Path, as_json: bool) -> None:
 
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
+        table.add_column(escape(name), justify="left" if i == 0 else "right", no_wrap=i == 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -18,7 +18,7 @@ from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.foreign import checked_name, read_json_object
 from madx.formats.adapter_config import config_from_spec, named_config, reason, spec_from_config
-from madx.formats.manifest import check
+from madx.formats.manifest import check, without_place
 from madx.formats.tensors import read_tensors, save_pickle, save_tensors
 from madx.store import write_json
 
@@ -158,7 +158,7 @@ def save_weights(folder: Path, tensors: dict[str, Tensor], safetensors: str, pic
 def about_encoder(encoder: Encoder, name: str) -> dict[str, Any]:
     return {
         "name": name, "version": VERSION, "model_type": encoder.model_type, "hidden_size": encoder.width,
-        "model_class": encoder.family.model_types[encoder.model_type], "model_name": encoder.ref.name,
+        "model_class": encoder.family.model_types[encoder.model_type], "model_name": without_place(encoder.ref.name),
     }  # fmt: skip
 
 

@@ -13,11 +13,14 @@ from madx.formats.adapterhub import CONFIG, load_adapter, save_adapter
 from madx.formats.card import write_card
 from madx.formats.fusion import EVERY_FILE, FUSION_CONFIG, SETUP, load_fusion, load_setup, save_fusion, save_setup
 from madx.formats.heads import HEAD_CONFIG, load_any_head, save_any_head
-from madx.formats.manifest import read_manifest, seal
+from madx.formats.manifest import published, read_manifest, seal
 
 
-def convert_adapter(folder: Path, to: Path, encoder: Encoder, origin: str, pickle: bool) -> None:
-    """One adapter with its head. `origin` is recorded; `pickle` adds the weight files that the peer reads first."""
+def convert_adapter(folder: Path, to: Path, encoder: Encoder, origin: str, called: str, pickle: bool) -> None:
+    """One adapter with its head. `origin` is recorded, and the card says `called`.
+
+    `pickle` adds the weight files that the peer reads first.
+    """
     name, adapter = load_adapter(folder, encoder)
     head = load_any_head(folder, encoder) if (folder / HEAD_CONFIG).exists() else None
     save_adapter(to, encoder, name, pickle=pickle)
@@ -28,8 +31,8 @@ def convert_adapter(folder: Path, to: Path, encoder: Encoder, origin: str, pickl
     about: dict[str, Any] = read_manifest(folder) or {
         "kind": kind, "base_model": {"name": encoder.ref.name}, "imported_from": origin,
     }  # fmt: skip
-    seal(to, about)
-    write_card(to, to.name)
+    seal(to, published(about))
+    write_card(to, called)
 
 
 def convert_setup(folder: Path, to: Path, encoder: Encoder) -> None:

@@ -15,6 +15,7 @@ WEIGHT_FILES = (
     "adapter.safetensors", "pytorch_adapter.bin", "model_head.safetensors", "pytorch_model_head.bin",
     "lm_head.safetensors",
 )  # fmt: skip
+LARGEST = 8 << 30  # bytes; no adapter is this large
 CONFIG_FILES = ("adapter_config.json", "head_config.json")
 FILES = (*CONFIG_FILES, *WEIGHT_FILES, MANIFEST, "README.md")
 
@@ -89,10 +90,13 @@ def _published(value: Any) -> Any:
         return published(value)
     if isinstance(value, list):
         return [_published(part) for part in value]
-    if not isinstance(value, str):
-        return value
-    absolute = value.startswith(("/", "~", "./", "../")) or PureWindowsPath(value).drive != ""
-    return PurePosixPath(value.replace("\\", "/")).name if absolute and "\n" not in value else value
+    return without_place(value) if isinstance(value, str) else value
+
+
+def without_place(name: str) -> str:
+    """Of a path on this machine its last part; anything else as it is."""
+    is_path = name.startswith(("/", "~", "./", "../")) or PureWindowsPath(name).drive != ""
+    return PurePosixPath(name.replace("\\", "/")).name if is_path else name
 
 
 def file_digests(folder: Path) -> dict[str, str]:

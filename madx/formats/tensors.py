@@ -16,9 +16,9 @@ from torch import Tensor
 
 from madx.config import InputError, RunError, first_line
 from madx.foreign import open_regular
+from madx.formats.manifest import LARGEST
 from madx.store import new_file, write_bytes
 
-LARGEST = 8 << 30  # bytes; no adapter is this large
 MAX_HEADER = 8 << 20  # bytes of a safetensors file's header: some 50,000 tensors
 
 

@@ -1,6 +1,8 @@
 """A run's folder: what a finished plan leaves for people and for other programs."""
 
+import os
 import platform
+import secrets
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from madx.pipeline.rescore import score_run
 from madx.scores.score import Score
 from madx.stages.evaluate import Evaluation
 from madx.stages.language import LanguageStage
-from madx.stages.predictions import PREDICTIONS
+from madx.stages.predictions import PREDICTIONS, predictions_path
 from madx.stages.session import Session
 from madx.stages.step import Result, Step, closure
 from madx.stages.text import TextStage
@@ -57,7 +59,7 @@ def write_run(plan: Plan, session: Session, folder: Path, seconds: float, recipe
 def _cell(method: str, seed: int, evaluation: Evaluation, folder: Path, session: Session) -> dict[str, Any]:
     """Its predictions copied, and its line of run.json."""
     task, target = evaluation.task.subject, evaluation.test.language
-    path = folder / "predictions" / task / method / f"{target}.seed{seed}.jsonl.gz"
+    path = predictions_path(folder, task, method, target, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, (session.folder(evaluation) / PREDICTIONS).read_bytes())
     steps = closure([evaluation])
@@ -103,9 +105,11 @@ def _unlabelled(plan: Plan, session: Session) -> list[dict[str, Any]]:
 def _link_adapters(folder: Path, names: list[str], session: Session) -> None:
     folder.mkdir(exist_ok=True)
     for name in names:
-        link = folder / name
-        if not link.is_symlink() and not link.exists():
-            link.symlink_to(session.store.folder(name).resolve())
+        link, beside = folder / name, folder / f".{name}.{secrets.token_hex(6)}.part"
+        if link.is_symlink() or not link.exists():  # a copy that somebody has put there stays
+            # relative, so that the results can be moved; and never absent, whoever else writes the same run
+            beside.symlink_to(os.path.relpath(session.store.folder(name).resolve(), folder.resolve()))
+            os.replace(beside, link)
 
 
 def _facts(done: Result) -> dict[str, Any]:

@@ -1,17 +1,26 @@
 """The report of a run: report.md, tables/, plots/ and one self-contained page."""
 
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
+from madx.foreign import inside
 from madx.report.charts import heat_map
-from madx.report.tables import adapter_rows, difference_table, latex, markdown, score_table, unlabelled_table
+from madx.report.run_file import read_run
+from madx.report.tables import (
+    adapter_rows,
+    difference_table,
+    latex,
+    markdown,
+    markdown_cell,
+    score_table,
+    unlabelled_table,
+)
 from madx.scores.matrix import Matrix
 from madx.scores.paired import BASELINE, Difference
 from madx.scores.rows import read_rows
 from madx.scores.score import Score
-from madx.store import read_json, write_text
+from madx.store import write_text
 
 UNLABELLED = (
     "They have no test set, so no score. An adapter that lowers the masked-LM loss on held-out text has learnt from its "
@@ -69,12 +78,12 @@ the means.</p>
 
 def write_report(folder: Path, scores: list[Score]) -> Path:
     """All forms of the report, from the scores and run.json; returns the page's path."""
-    run: dict[str, Any] = read_json(folder / "run.json")
+    run = read_run(folder)
     for sub in ("tables", "plots"):
-        (folder / sub).mkdir(exist_ok=True)
+        inside(folder, folder / sub).mkdir(exist_ok=True)
     tasks = []
     paired = read_rows(folder / "differences.csv", Difference)
-    text = [f"# {run['name']}\n\nZero-shot transfer from {run['source']} on {run['model']['name']}, in percent.\n"]
+    text = [f"# {run.name}\n\nZero-shot transfer from {run.source} on {markdown_cell(run.model.name)}, in percent.\n"]
     for name in dict.fromkeys(score.task for score in scores):
         matrix = Matrix(scores, name)
         table, chart = score_table(matrix), heat_map(matrix)
@@ -86,23 +95,23 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
                 f"\nAbove {BASELINE}, percentage points with their 95 % intervals, paired over seeds and sentences:\n\n"
                 f"{markdown(above)}"
             )
-        write_text(folder / "tables" / f"{name}.tex", latex(table))
-        write_text(folder / "plots" / f"{name}.svg", chart)
+        write_text(inside(folder, folder / "tables" / f"{name}.tex"), latex(table))
+        write_text(inside(folder, folder / "plots" / f"{name}.svg"), chart)
     adapters = adapter_rows(run)
     if adapters:
         text.append(
             "\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n| language | before | after |\n|---|--:|--:|\n"
         )
-        text += [f"| {a['language']} | {a['before']:.2f} | {a['after']:.2f} |\n" for a in adapters]
+        text += [f"| {markdown_cell(str(a['language']))} | {a['before']:.2f} | {a['after']:.2f} |\n" for a in adapters]
     unlabelled = unlabelled_table(run)
     if unlabelled is not None:
         text.append(f"\n## Targets without labels\n\n{UNLABELLED}\n\n{markdown(unlabelled)}")
-    write_text(folder / "report.md", "".join(text))
+    write_text(inside(folder, folder / "report.md"), "".join(text))
     page = PAGE.render(
-        name=run["name"], source=run["source"], model=run["model"]["name"], tasks=tasks, adapters=adapters,
+        name=run.name, source=run.source, model=run.model.name, tasks=tasks, adapters=adapters,
         baseline=BASELINE, unlabelled=unlabelled, about_unlabelled=UNLABELLED,
         seeds=", ".join(str(s) for s in sorted({s.seed for s in scores})),
-        version=run["versions"]["madx-adapters"], host=f"Python {run['host']['python']} on {run['host']['machine']}",
+        version=run.versions.get("madx-adapters", ""), host=f"Python {run.host.python} on {run.host.machine}",
     )  # fmt: skip
-    write_text(folder / "report.html", page)
+    write_text(inside(folder, folder / "report.html"), page)
     return folder / "report.html"

@@ -1,11 +1,12 @@
 """Scores as tables: for the terminal, Markdown and LaTeX. One source for all of them."""
 
 import math
+import re
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
+from madx.report.run_file import RunFile
 from madx.scores.matrix import Matrix
 from madx.scores.paired import MEAN, Difference
 
@@ -43,17 +44,29 @@ def difference_table(rows: Sequence[Difference], matrix: Matrix) -> pd.DataFrame
 
 
 def markdown(table: pd.DataFrame) -> str:
-    header = "| target | " + " | ".join(table.columns) + " |"
+    header = "| target | " + " | ".join(map(markdown_cell, table.columns)) + " |"
     rule = "|---|" + "--:|" * len(table.columns)
     rows = [
-        f"| {name} | " + " | ".join(row) + " |" for name, row in zip(table.index, table.values.tolist(), strict=True)
+        "| " + " | ".join(map(markdown_cell, [name, *row])) + " |"
+        for name, row in zip(table.index, table.values.tolist(), strict=True)
     ]
     return "\n".join([header, rule, *rows]) + "\n"
 
 
+def markdown_cell(text: str) -> str:
+    """Text that stays in its cell and is no link, no HTML and no code."""
+    return re.sub(r"[\\|`\[\]]", r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;")
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}  # fmt: skip
+
+
 def latex(table: pd.DataFrame) -> str:
     def safe(text: str) -> str:
-        return text.replace("±", r"$\pm$").replace("_", r"\_")
+        return "".join(LATEX.get(sign, sign) for sign in text)
 
     lines = [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\toprule"]
     lines.append(" & ".join(["target", *map(safe, table.columns)]) + r" \\ \midrule")
@@ -63,35 +76,34 @@ def latex(table: pd.DataFrame) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def unlabelled_table(run: dict[str, Any]) -> pd.DataFrame | None:
+def unlabelled_table(run: RunFile) -> pd.DataFrame | None:
     """A row per task and target that has no test set: what can be said of it without one."""
-    rows = run.get("unlabelled", [])
+    rows = run.unlabelled
     if not rows:
         return None
     return pd.DataFrame(
         {
-            "task": [row["task"] for row in rows],
-            "held-out loss": [f"{row['held_out_before']:.2f} to {row['held_out_after']:.2f}" for row in rows],
-            "text, tokens": [f"{row['tokens']:,}" for row in rows],
-            "unknown tokens": [f"{100 * row['unknown_rate']:.1f} %" for row in rows],
-            "subwords a word": [f"{row['subwords_per_word']:.2f}" for row in rows],
+            "task": [row.task for row in rows],
+            "held-out loss": [f"{row.held_out_before:.2f} to {row.held_out_after:.2f}" for row in rows],
+            "text, tokens": [f"{row.tokens:,}" for row in rows],
+            "unknown tokens": [f"{100 * row.unknown_rate:.1f} %" for row in rows],
+            "subwords a word": [f"{row.subwords_per_word:.2f}" for row in rows],
         },
-        index=[row["target"] for row in rows],
+        index=[row.target for row in rows],
     )
 
 
-def adapter_rows(run: dict[str, object]) -> list[dict[str, object]]:
+def adapter_rows(run: RunFile) -> list[dict[str, object]]:
     """What stage one did: a row per language adapter."""
-    steps: dict[str, dict[str, object]] = run["steps"]  # type: ignore[assignment]
     return [
         {
             "language": name.removeprefix("language-").rsplit("-", 1)[0]
-            + (f", aligned with {facts['aligned_with']}" if "aligned_with" in facts else ""),
-            "before": facts["held_out_before"],
-            "after": facts["held_out_after"],
-            "tokens": facts["tokens"],
-            "seconds": facts["seconds"],
+            + (f", aligned with {facts.aligned_with}" if facts.aligned_with else ""),
+            "before": facts.held_out_before,
+            "after": facts.held_out_after,
+            "tokens": facts.tokens or 0,
+            "seconds": facts.seconds,
         }
-        for name, facts in steps.items()
-        if facts.get("trained") == "language adapter"
+        for name, facts in run.steps.items()
+        if facts.trained == "language adapter" and None not in (facts.held_out_before, facts.held_out_after)
     ]

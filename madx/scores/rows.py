@@ -2,9 +2,10 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from madx.config import Frozen, InputError
 from madx.store import write_text
@@ -17,7 +18,7 @@ def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
     writer = csv.DictWriter(buffer, list(kind.model_fields), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(row.model_dump())
+        writer.writerow({name: _quoted(value) for name, value in row.model_dump().items()})
     write_text(path, buffer.getvalue())
 
 
@@ -29,7 +30,18 @@ def read_rows(path: Path, kind: type[Row]) -> list[Row]:
         rows = []
         for number, row in enumerate(csv.DictReader(file), 2):
             try:
-                rows.append(kind.model_validate(row))
+                rows.append(kind.model_validate({name: _unquoted(value) for name, value in row.items()}))
             except ValueError as error:
                 raise InputError(f"{path}:{number}: {str(error).splitlines()[1].strip()}") from None
         return rows
+
+
+COMPUTES = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet takes for a formula, or what was quoted because of that
+
+
+def _quoted(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and COMPUTES.match(value) else value
+
+
+def _unquoted(value: Any) -> Any:
+    return value[1:] if isinstance(value, str) and value[:1] == "'" and COMPUTES.match(value) else value

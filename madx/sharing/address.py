@@ -31,6 +31,8 @@ def parse_address(text: str, revision: str | None = None, beside: Path | None = 
     """What a person wrote. A folder that exists wins over a Hub repository of that name. Raises InputError."""
     if re.match(r"https?://", text):
         parts = urlsplit(text)
+        if parts.username is not None or parts.password is not None:
+            raise InputError(f"https://...@{parts.hostname}: an address with a name or a password in it isn't read")
         if not parts.netloc or parts.query or parts.fragment:
             raise InputError(f"{text}: not the address of a directory; write https://HOST/DIRECTORY")
         if revision:

@@ -7,22 +7,20 @@ was fetched is checked against the digests of its madx.json before it is used.
 import hashlib
 import os
 import shutil
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from madx.config import InputError, RunError, first_line
-from madx.formats.manifest import FILES, WEIGHT_FILES, check, file_digests, read_manifest
+from madx.config import InputError, RunError, digest, file_digest, first_line
+from madx.foreign import inside, read_small, without_links
+from madx.formats.manifest import FILES, MANIFEST, WEIGHT_FILES, check, file_digests, read_manifest
 from madx.sharing.address import Address
+from madx.sharing.download import download, limit_of
 from madx.sharing.index import INDEX, Entry, local_entries, read_index
-from madx.store import fsync_file
+from madx.store import fsync_file, io_errors, locked, sweep
 
-TIMEOUT = float(os.environ.get("MADX_HTTP_TIMEOUT", "30"))  # seconds without a byte
-ATTEMPTS = 4
-LARGEST = 8 << 30  # bytes; no adapter is this large
 T = TypeVar("T")
 
 
@@ -36,16 +34,22 @@ def fetch(address: Address) -> Path:
         folder = Path(address.place) / address.path
         if not folder.is_dir():
             raise InputError(f"{address}: no such directory")
+        without_links(folder, FILES)
     elif address.kind == "hub":
         folder = _from_hub(address)
     else:
         folder = _from_web(address)
-    if not (folder / "adapter_config.json").exists():
-        raise InputError(f"{address}: no adapter_config.json there; it is not an adapter's folder")
-    if not any((folder / name).exists() for name in WEIGHT_FILES[:2]):
-        raise InputError(f"{address}: no adapter weights there ({', '.join(WEIGHT_FILES[:2])})")
-    check(folder)
+    check_whole(folder, str(address))
     return folder
+
+
+def check_whole(folder: Path, where: str) -> None:
+    """Raises InputError for a folder that is no adapter's, or whose files aren't those that were sealed."""
+    if not (folder / "adapter_config.json").exists():
+        raise InputError(f"{where}: no adapter_config.json there; it is not an adapter's folder")
+    if not any((folder / name).exists() for name in WEIGHT_FILES[:2]):
+        raise InputError(f"{where}: no adapter weights there ({', '.join(WEIGHT_FILES[:2])})")
+    check(folder)
 
 
 def digests_of(folder: Path) -> tuple[str, ...]:
@@ -61,41 +65,37 @@ def entries_of(address: Address) -> list[Entry]:
             raise InputError(f"{address}: no such directory")
         return local_entries(place)
     if address.kind == "http":
-        path = cache_root() / "index" / hashlib.sha256(address.place.encode()).hexdigest()[:16]
-        path.unlink(missing_ok=True)
-        if not _download(f"{address.place}/{INDEX}", path):
-            raise InputError(f"{address}: no {INDEX} there")
-        return read_index(path.read_text(encoding="utf-8", errors="replace"), f"{address.place}/{INDEX}")
+        with TemporaryDirectory() as scratch:
+            path = Path(scratch) / INDEX
+            if not download(f"{address.place}/{INDEX}", path):
+                raise InputError(f"{address}: no {INDEX} there")
+            return read_index(read_small(path), f"{address.place}/{INDEX}")
     content = hub_file(address, INDEX)
     if content is None:
         raise InputError(f"{address}: the repository has no {INDEX}; pull it by its own name instead")
-    return read_index(content.read_text(encoding="utf-8", errors="replace"), f"{address}/{INDEX}")
+    return read_index(read_small(content), f"{address}/{INDEX}")
 
 
-def copy_adapter(folder: Path, to: Path) -> None:
-    """The files of an adapter, and nothing else of its folder; whole or not at all."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    beside = to.with_name(f".{to.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+def copy_files(folder: Path, to: Path) -> None:
+    """The files of an adapter, and nothing else of its folder, into a new folder."""
+    to.mkdir(exist_ok=True)
     for name in FILES:
         if (folder / name).is_file():
-            shutil.copyfile(folder / name, beside / name)
-            fsync_file(beside / name)
-    if to.exists():
-        shutil.rmtree(to)
-    beside.replace(to)
+            shutil.copyfile(folder / name, to / name)
+            fsync_file(to / name)
 
 
 # ----------------------------------------------------------------------------------------------------------- Hub
 
 
-def on_hub(address: Address, call: Callable[[], T]) -> T:
-    """Run a request of huggingface_hub's; its errors in one line each, saying what to do."""
+def on_hub(address: Address, call: Callable[[], T], expected: type[Exception] | tuple[()] = ()) -> T:
+    """Run a request of huggingface_hub's; its errors in one line each, saying what to do, but for an `expected` one."""
     from huggingface_hub import errors
 
     try:
         return call()
+    except expected:
+        raise
     except errors.GatedRepoError:
         raise InputError(f"{address}: access is granted by its owner; ask on its page, then `hf auth login`") from None
     except errors.RevisionNotFoundError:
@@ -124,16 +124,27 @@ def on_hub(address: Address, call: Callable[[], T]) -> T:
 
 
 def _from_hub(address: Address) -> Path:
+    """Into huggingface_hub's cache, whose files are links into it. Sizes are asked for before anything is fetched."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import DryRunError
 
     prefix = f"{address.path}/" if address.path else ""
-    root = on_hub(
-        address,
-        lambda: snapshot_download(
-            address.place, revision=address.revision, allow_patterns=[prefix + name for name in FILES],
-        ),
-    )  # fmt: skip
-    return Path(root) / address.path
+    names = [prefix + name for name in FILES]
+    planned = []
+    with suppress(DryRunError):  # no network: what is in the cache will do
+        planned = on_hub(
+            address,
+            lambda: snapshot_download(address.place, revision=address.revision, allow_patterns=names, dry_run=True),
+            DryRunError,
+        )
+    for file in planned:
+        if (file.file_size or 0) > limit_of(file.filename.removeprefix(prefix)):
+            raise InputError(f"{address}: '{file.filename}' has {file.file_size} bytes; no such file is this large")
+    revision = planned[0].commit_hash if planned else address.revision  # what was looked at is what is fetched
+    root = Path(on_hub(address, lambda: snapshot_download(address.place, revision=revision, allow_patterns=names)))
+    for name in FILES:
+        inside(root.parents[1], root / address.path / name)
+    return root / address.path
 
 
 def hub_file(address: Address, name: str) -> Path | None:
@@ -155,61 +166,34 @@ def hub_file(address: Address, name: str) -> Path | None:
 
 
 def _from_web(address: Address) -> Path:
-    """Into the cache. A file that is there and whole by its digest isn't fetched again."""
+    """Into the cache, all of it or nothing: a folder named by address and content, which then never changes.
+
+    A file that an earlier fetch has brought, and that is whole by its digest, isn't fetched again.
+    """
     url = f"{address.place}/{address.path}" if address.path else address.place
-    folder = cache_root() / "adapters" / hashlib.sha256(url.encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("madx.json", "adapter_config.json", "README.md"):
-        (folder / name).unlink(missing_ok=True)  # small, and they say whether the rest is current
-        _download(f"{url}/{name}", folder / name)
-    promised = read_manifest(folder).get("files")
-    current = file_digests(folder)
-    names = promised if isinstance(promised, dict) else FILES
-    for name in (n for n in names if n in FILES and n not in ("madx.json", "adapter_config.json", "README.md")):
-        if isinstance(promised, dict) and current.get(name) == promised[name]:
-            continue
-        if name == "pytorch_adapter.bin" and (folder / "adapter.safetensors").exists():
-            continue
-        (folder / name).unlink(missing_ok=True)
-        _download(f"{url}/{name}", folder / name)
-    return folder
-
-
-def _download(url: str, path: Path) -> bool:
-    """Fetch a file, going on where an attempt broke off. False if the server has none. Raises RunError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.unlink(missing_ok=True)
-    problem = ""
-    for attempt in range(ATTEMPTS):
-        have = beside.stat().st_size if beside.exists() else 0
-        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-                goes_on = answer.status == 206
-                length = answer.headers.get("Content-Length")
-                expected = int(length) + (have if goes_on else 0) if length else None
-                with open(beside, "ab" if goes_on else "wb") as file:
-                    while chunk := answer.read(1 << 20):
-                        file.write(chunk)
-                        if file.tell() > LARGEST:
-                            raise RunError(f"{url}: more than {LARGEST >> 30} GiB; no adapter is this large")
-                    file.flush()
-                    os.fsync(file.fileno())
-            if expected is None or beside.stat().st_size == expected:
-                beside.replace(path)
-                return True
-            problem = f"it ended after {beside.stat().st_size} of {expected} bytes"
-        except urllib.error.HTTPError as error:
-            if error.code in (404, 410):
-                return False
-            problem = f"HTTP {error.code}"
-            if error.code in (401, 403):
-                raise InputError(f"{url}: the server refuses access ({problem})") from None
-        except (OSError, ValueError) as error:
-            problem = first_line(error)
-        except Exception as error:  # http.client's own, e.g. an incomplete read
-            problem = f"{type(error).__name__}: {first_line(error)}"
-        time.sleep(min(4.0, 0.2 * 2**attempt))
-    beside.unlink(missing_ok=True)
-    raise RunError(f"{url}: cannot be fetched: {problem} ({ATTEMPTS} attempts)")
+    root, key = cache_root() / "adapters", hashlib.sha256(url.encode()).hexdigest()[:16]
+    with locked(root / key), io_errors(root):
+        sweep(root, key)
+        with TemporaryDirectory(prefix=f".{key}.", suffix=".part", dir=root, ignore_cleanup_errors=True) as scratch:
+            new = Path(scratch) / "adapter"
+            new.mkdir()
+            for name in (MANIFEST, "adapter_config.json", "README.md"):
+                download(f"{url}/{name}", new / name)
+            promised: dict[str, str] = read_manifest(new).get("files", {})
+            for name in (n for n in promised or FILES if n in FILES and not (new / n).exists()):
+                if name == "pytorch_adapter.bin" and (new / "adapter.safetensors").exists():
+                    continue
+                before = (old / name for old in root.glob(f"{key}-*") if (old / name).is_file())
+                whole = next((path for path in before if file_digest(path) == promised.get(name)), None)
+                if whole is not None:
+                    os.link(whole, new / name)
+                else:
+                    download(f"{url}/{name}", new / name)
+            check_whole(new, str(address))
+            content = {path.name: file_digest(path) for path in sorted(new.iterdir())}
+            folder = root / f"{key}-{digest(content)}"
+            if folder.exists() and {path.name: file_digest(path) for path in sorted(folder.iterdir())} != content:
+                shutil.rmtree(folder)  # damaged since
+            if not folder.exists():
+                os.replace(new, folder)
+            return folder

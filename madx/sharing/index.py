@@ -1,27 +1,36 @@
 """`index.json`: what adapters a place holds. The same file on the Hub, on a web server and in a local folder."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from madx.config import Frozen, InputError
+from madx.foreign import Name, checked_name, parse_json, read_json_object, read_small
 from madx.formats.manifest import FILES, MANIFEST, read_manifest
 from madx.store import write_json
 
 INDEX = "index.json"
 
 
+def _is_text(text: str) -> str:
+    if len(text) > 1000 or not text.isprintable():
+        raise ValueError("no line of text")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_is_text)]
+
+
 class Entry(Frozen):
     """One adapter of a place."""
 
-    path: str  # relative to the index; "." is the place itself
-    kind: str = "adapter"
-    language: str | None = None
-    task: str | None = None
-    model: str | None = None  # the base model's name ...
-    model_digest: str | None = None  # ... and what its weights hash to, as its manifest says
+    path: str  # relative to the index, each part a name; "." is the place itself
+    kind: Text = "adapter"
+    language: Name | None = None
+    task: Name | None = None
+    model: Text | None = None  # the base model's name ...
+    model_digest: Text | None = None  # ... and what its weights hash to, as its manifest says
     held_out_loss: float | None = None
     files: dict[str, str] = {}  # name to SHA-256
 
@@ -32,24 +41,32 @@ def entry_of(folder: Path, path: str) -> Entry:
     base, loss = about.get("base_model") or {}, about.get("held_out_loss") or {}
     config: dict[str, Any] = {}
     if not about and (folder / "adapter_config.json").exists():
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return Entry(
-        path=path, kind=about.get("kind", "adapter"), language=about.get("language"), task=about.get("task"),
-        model=base.get("name") or config.get("model_name"), model_digest=base.get("digest"),
-        held_out_loss=loss.get("after"), files=about.get("files", {}),
-    )  # fmt: skip
-
-
-def read_index(content: str, where: str) -> list[Entry]:
-    """Raises InputError for anything that isn't an index."""
+        config = read_json_object(folder / "adapter_config.json")
+    row = {
+        "path": path, "kind": about.get("kind", "adapter"), "language": about.get("language"),
+        "task": about.get("task"), "model": base.get("name") or config.get("model_name"),
+        "model_digest": base.get("digest"), "held_out_loss": loss.get("after"), "files": about.get("files", {}),
+    }  # fmt: skip
     try:
-        entries = [Entry.model_validate(row) for row in json.loads(content)["adapters"]]
-    except (ValueError, KeyError, TypeError, ValidationError, RecursionError):
+        return Entry.model_validate(row)
+    except ValidationError as error:
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise InputError(f"{folder}: what it says of itself can't be right: '{key}'") from None
+
+
+def read_index(content: bytes, where: str) -> list[Entry]:
+    """Raises InputError for anything that isn't an index."""
+    index = parse_json(content, where)
+    try:
+        entries = [Entry.model_validate(row) for row in index["adapters"]]
+    except (ValueError, LookupError, TypeError):
         raise InputError(f"{where}: not an index of adapters") from None
     for entry in entries:
-        parts = Path(entry.path).parts
-        if ".." in parts or Path(entry.path).is_absolute() or not set(entry.files) <= set(FILES):
-            raise InputError(f"{where}: entry '{entry.path}' points outside of its place")
+        if entry.path != ".":
+            for part in entry.path.split("/"):
+                checked_name(part, f"{where}: an entry's path leads outside of its place, or is none")
+        if not set(entry.files) <= set(FILES):
+            raise InputError(f"{where}: entry '{entry.path}' has files that no adapter has")
     return entries
 
 
@@ -66,7 +83,7 @@ def write_index(path: Path, entries: list[Entry]) -> None:
 def local_entries(place: Path) -> list[Entry]:
     """The index of a folder here; without one, what its sub-folders say of themselves."""
     if (place / INDEX).exists():
-        return read_index((place / INDEX).read_text(encoding="utf-8"), str(place / INDEX))
+        return read_index(read_small(place / INDEX), str(place / INDEX))
     return [
         entry_of(folder, folder.name)
         for folder in sorted(place.iterdir())

@@ -1,35 +1,46 @@
 """Upload: an adapter's folder with its card and its place's index, to the Hub or to a folder that others can read."""
 
 import csv
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from madx.config import InputError
+from madx.config import InputError, RunError
+from madx.foreign import read_json_object, read_small, without_links
 from madx.formats.card import Score, write_card
-from madx.formats.manifest import check, read_manifest, seal
+from madx.formats.manifest import CONFIG_FILES, FILES, check, published, read_manifest, seal
 from madx.sharing.address import Address
-from madx.sharing.fetch import copy_adapter, hub_file, on_hub
+from madx.sharing.fetch import copy_files, hub_file, on_hub
 from madx.sharing.index import INDEX, Entry, entry_of, local_entries, read_index, with_entry, write_index
+from madx.store import io_errors, locked, swap_folder, write_json
+
+ATTEMPTS = 8  # of a push to the Hub, where others push to the same place
 
 
 def push(folder: Path, to: Address, private: bool = False, scores: Sequence[Score] = ()) -> str:
     """Publish an adapter; where it can be seen. Raises InputError before anything is sent if it isn't whole."""
+    without_links(folder, FILES)
     if not (folder / "adapter_config.json").exists():
         raise InputError(f"{folder}: no adapter_config.json there; it is not an adapter's folder")
     check(folder)
     if to.kind == "http":
         raise InputError(f"{to}: a web server can't be written to; push to a folder and let it be served")
-    with tempfile.TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch:
         ready = Path(scratch) / "adapter"
         stage(folder, ready, str(to), scores)
         return _to_hub(ready, to, private) if to.kind == "hub" else _to_folder(ready, to)
 
 
 def stage(folder: Path, ready: Path, name: str, scores: Sequence[Score] = ()) -> None:
-    """The files of an adapter, and nothing else of its folder, sealed and with a card that calls it `name`."""
-    copy_adapter(folder, ready)
-    seal(ready, read_manifest(folder))
+    """The files of an adapter, and nothing else of its folder, sealed and with a card that calls it `name`.
+
+    No place on this machine is in them.
+    """
+    copy_files(folder, ready)
+    for config in (ready / file for file in CONFIG_FILES):
+        if config.exists():
+            write_json(config, published(read_json_object(config)))
+    seal(ready, published(read_manifest(folder)))
     write_card(ready, name, scores)
 
 
@@ -37,38 +48,53 @@ def _to_folder(ready: Path, to: Address) -> str:
     """The last part of the path names the adapter, its parent is the place."""
     folder = Path(to.place) / to.path
     place = folder.parent
-    place.mkdir(parents=True, exist_ok=True)
-    if folder.exists() and not (folder / "adapter_config.json").exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: holds something that is no adapter; push to {folder}/NAME")
-    copy_adapter(ready, folder)
-    write_index(place / INDEX, with_entry(local_entries(place), entry_of(folder, folder.name)))
+    with locked(place / INDEX), io_errors(folder), TemporaryDirectory(suffix=".part", prefix=".", dir=place) as scratch:
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise InputError(f"{folder}: is no folder, or a link to one; push to another place")
+        if folder.exists() and not (folder / "adapter_config.json").exists() and any(folder.iterdir()):
+            raise InputError(f"{folder}: holds something that is no adapter; push to {folder}/NAME")
+        new = Path(scratch) / "adapter"
+        copy_files(ready, new)
+        swap_folder(new, folder)
+        write_index(place / INDEX, with_entry(local_entries(place), entry_of(folder, folder.name)))
     return str(folder)
 
 
 def _to_hub(ready: Path, to: Address, private: bool) -> str:
     """One commit: the adapter's files and the index."""
-    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi()
     on_hub(to, lambda: api.create_repo(to.place, private=private, exist_ok=True))
-    here = hub_file(to.model_copy(update={"revision": None}), INDEX)
-    known: list[Entry] = read_index(here.read_text(encoding="utf-8"), f"{to.place}/{INDEX}") if here else []
-    index = ready.parent / INDEX
-    write_index(index, with_entry(known, entry_of(ready, to.path or ".")))
-    prefix = f"{to.path}/" if to.path else ""
-    operations = [CommitOperationAdd(prefix + f.name, str(f)) for f in sorted(ready.iterdir())]
-    operations.append(CommitOperationAdd(INDEX, str(index)))
-    subject = entry_of(ready, ".")
-    what = subject.language or subject.task or to.path or "adapter"
     if to.revision:
         on_hub(to, lambda: api.create_branch(to.place, branch=to.revision or "", exist_ok=True))
-    done = on_hub(
-        to,
-        lambda: api.create_commit(
-            to.place, operations, commit_message=f"{subject.kind}: {what}, with madx", revision=to.revision
-        ),
-    )
-    return str(done.repo_url)
+    prefix = f"{to.path}/" if to.path else ""
+    own = entry_of(ready, to.path or ".")
+    what = own.language or own.task or to.path or "adapter"
+    for _ in range(ATTEMPTS):
+        head = str(on_hub(to, lambda: api.model_info(to.place, revision=to.revision)).sha)
+        here = hub_file(to.model_copy(update={"revision": head}), INDEX)
+        known: list[Entry] = read_index(read_small(here), f"{to.place}/{INDEX}") if here else []
+        index = ready.parent / INDEX
+        write_index(index, with_entry(known, own))
+        operations = [CommitOperationAdd(prefix + f.name, str(f)) for f in sorted(ready.iterdir())]
+        operations.append(CommitOperationAdd(INDEX, str(index)))
+
+        def commit(operations: list[CommitOperationAdd] = operations, head: str = head) -> CommitInfo | None:
+            try:
+                return api.create_commit(
+                    to.place, operations, commit_message=f"{own.kind}: {what}, with madx", revision=to.revision,
+                    parent_commit=head,
+                )  # fmt: skip
+            except HfHubHTTPError as error:
+                if error.response is None or error.response.status_code not in (409, 412):
+                    raise
+                return None  # another push came first
+
+        if done := on_hub(to, commit):
+            return str(done.repo_url)
+    raise RunError(f"{to}: others kept pushing to the same place, {ATTEMPTS} times; run it again")
 
 
 def scores_of(folder: Path, run: Path) -> list[Score]:

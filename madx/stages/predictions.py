@@ -2,15 +2,24 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from madx.config import InputError
+from madx.foreign import open_regular, parse_json
 from madx.store import write_bytes
 from madx.tasks.data import LabelledData
 from madx.tasks.examples import Example
 
 PREDICTIONS = "predictions.jsonl.gz"
+LARGEST = 64 << 20  # bytes, unpacked: some million sentences
+
+
+def predictions_path(run: Path, task: str, method: str, target: str, seed: int) -> Path:
+    """Where a run's folder has those of a cell."""
+    return run / "predictions" / task / method / f"{target}.seed{seed}.jsonl.gz"
 
 
 def write_predictions(path: Path, data: LabelledData, examples: Sequence[Example], predicted: Sequence[Any]) -> None:
@@ -23,7 +32,21 @@ def write_predictions(path: Path, data: LabelledData, examples: Sequence[Example
 
 
 def read_predictions(path: Path) -> tuple[list[Any], list[Any]]:
-    """(gold, predicted)."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    return [row["gold"] for row in rows], [row["predicted"] for row in rows]
+    """(gold, predicted). Raises InputError with file:line."""
+    try:
+        with open_regular(path) as packed, gzip.open(packed, "rb") as file:
+            content = file.read(LARGEST + 1)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path}: damaged gzip file: {error}") from None
+    if len(content) > LARGEST:
+        raise InputError(f"{path}: more than {LARGEST >> 20} MiB of predictions")
+    gold, predicted = [], []
+    for number, line in enumerate(content.splitlines(), 1):
+        row = parse_json(line, f"{path}:{number}")
+        if not isinstance(row, dict) or not row.keys() >= {"gold", "predicted"}:
+            raise InputError(f"{path}:{number}: no object with 'gold' and 'predicted'")
+        gold.append(row["gold"])
+        predicted.append(row["predicted"])
+    if not gold:
+        raise InputError(f"{path}: holds no predictions")
+    return gold, predicted

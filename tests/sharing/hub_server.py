@@ -196,6 +196,9 @@ class Handler(BaseHTTPRequestHandler):
             new = {}
             for line in body.splitlines():
                 row = json.loads(line)
+                if row["key"] == "header" and row["value"].get("parentCommit") not in (None, found.branches[revision]):
+                    self._json({"error": "not the head"}, 412)
+                    return
                 if row["key"] == "file":
                     new[row["value"]["path"]] = base64.b64decode(row["value"]["content"])
             sha = found.commit(new, revision)

@@ -236,7 +236,7 @@ def test_a_changed_file_on_a_web_server(web: str, adapter: Path, tmp_path: Path)
         fetch(parse_address(f"{web}/swe"))
 
 
-@pytest.mark.parametrize("path", ["../../evil", "/etc", "a/../../b"])
+@pytest.mark.parametrize("path", ["../../evil", "/etc", "a/../../b", "", "a//b", "\x1b[2J"])
 def test_an_index_cannot_point_outside(path: str, web: str, tmp_path: Path) -> None:
     from madx.sharing.fetch import entries_of
 
