@@ -50,6 +50,13 @@ def test_its_grid_is_the_grid() -> None:
     assert set(re.findall(r"^\| `([a-z0-9-]+)` \|", README, re.MULTILINE)) == set(GRID)
 
 
+def test_its_python_uses_names_that_are_public() -> None:
+    import madx
+
+    used = set(re.findall(r"madx\.([A-Za-z_]+)\(", "\n".join(blocks("python"))))
+    assert {"run", "train_language", "load", "attach"} <= used <= set(madx.PUBLIC)
+
+
 def test_its_counts_are_right() -> None:
     catalogue = Catalogue()
     assert f"{len(catalogue.language_files)} languages" in README
