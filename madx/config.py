@@ -1,4 +1,4 @@
-"""Values that come from people: TOML read into frozen, strict models, and a digest for any value.
+"""Values that come from people: read into frozen, strict models, and a digest for any value.
 
 An error names the file, the key and the nearest known key.
 """
@@ -6,7 +6,6 @@ An error names the file, the key and the nearest known key.
 import difflib
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -98,19 +97,6 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dictionary. Raises InputError with file and line."""
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 (byte {error.start})") from None
-
-
 def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:
     """A dictionary as a model. Raises InputError that names the key and the nearest known one.
 
@@ -118,6 +104,8 @@ def validate(model: type[Model], data: dict[str, Any], where: str) -> Model:
     """
     try:
         return model.model_validate_json(json.dumps(data, default=str), strict=True)
+    except RecursionError:
+        raise InputError(f"{where}: nested too deeply") from None
     except ValidationError as error:
         # a misspelt key is more telling than the missing one that it leaves
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")

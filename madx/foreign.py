@@ -1,8 +1,9 @@
-"""What others made: names, places, small files and JSON that nobody here has written, each checked in one place."""
+"""What others made: names, places, small files, JSON and TOML, each checked in one place."""
 
 import json
 import os
 import stat
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -102,6 +103,18 @@ def read_json_object(path: Path, limit: int = SMALL) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: not a JSON object")
     return value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dictionary. Raises InputError with file and line."""
+    try:
+        return tomllib.loads(read_small(path).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise InputError(f"{path}: not TOML that can be read: nested too deeply") from None
+    except ValueError as error:  # not TOML, or a number of thousands of digits
+        raise InputError(f"{path}: not valid TOML: {first_line(error)[:200]}") from None
 
 
 def printable(text: str) -> str:

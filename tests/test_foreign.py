@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from madx.config import InputError
-from madx.foreign import SMALL, checked_name, inside, open_regular, printable, read_json_object, read_small
+from madx.foreign import SMALL, checked_name, inside, open_regular, printable, read_json_object, read_small, read_toml
 
 
 @pytest.mark.parametrize("name", ["swe", "ta,tb", "näher", "srp-Latn", "a b", "xlm-r_qu.2", "x" * 200])
@@ -73,3 +73,17 @@ def test_json_bombs_are_one_line(tmp_path: Path) -> None:
 def test_what_steers_a_terminal_is_spelt_out() -> None:
     assert printable("a\x1b[31mb\x07\u202ec") == "a\\x1b[31mb\\x07\\u202ec"
     assert printable("Ænå日本\tx\n") == "Ænå日本\tx\n"
+
+
+def test_toml_bombs_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    for content, message in (
+        ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply"), ("a = " + "9" * 5000, "digits"),
+        ("a = \nb = 1", "not valid TOML.*line 1"), ('a = "' + "x" * SMALL + '"', "more than 8 MiB"),
+    ):  # fmt: skip
+        path.write_text(content)
+        with pytest.raises(InputError, match=message):
+            read_toml(path)
+    path.write_bytes(b'a = "\xff"')
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_toml(path)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from madx.catalog.language import Language, read_language
 from madx.catalog.task import TaskSpec, read_task
-from madx.config import InputError, nearest, read_toml
+from madx.config import InputError, nearest
+from madx.foreign import read_toml
 
 PACKAGE = Path(__file__).parents[1]
 

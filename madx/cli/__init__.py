@@ -6,16 +6,30 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import madx
 from madx.cli import adapters, catalogue, pipeline, train
-from madx.config import InputError, RunError
+from madx.config import InputError, RunError, first_line
+from madx.foreign import printable
+
+
+class Commands(TyperGroup):
+    """Typer takes any EOFError for somebody who has closed a prompt; here it is a file that ends too early."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise RunError(f"a file ended too early: {first_line(error)}") from error
+
 
 SHORT_HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
+    cls=Commands,
     help="Language adapters: train, transfer, evaluate (MAD-X).", no_args_is_help=True, pretty_exceptions_enable=False,
     context_settings=SHORT_HELP,
 )  # fmt: skip
@@ -63,8 +77,8 @@ adapters_app.command("export")(adapters.adapters_export)
 
 
 def main() -> None:
-    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except (InputError, RunError) as error:
@@ -78,10 +92,15 @@ def main() -> None:
         _fail(error, 1)
 
 
+def _terminated(*_: object) -> None:
+    print("terminated; what was finished stays, run the same command to go on", file=sys.stderr)
+    sys.exit(143)
+
+
 def _fail(error: Exception, status: int) -> None:
     if "--debug" in sys.argv:
         raise error
-    print(f"error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
-    if not isinstance(error, (InputError, RunError)):
+    print(printable(f"error: {' '.join(str(error).split()) or type(error).__name__}"), file=sys.stderr)
+    if not isinstance(error, (InputError, RunError, OSError)):
         print(f"({type(error).__name__}, not foreseen; --debug shows where)", file=sys.stderr)
     sys.exit(status)

@@ -10,10 +10,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import torch
 
+from madx.pipeline.helper import help_out
 from madx.pipeline.plan import Plan
 from madx.pipeline.run import Progress, run_plan
 from madx.stages.session import Session
@@ -54,7 +56,9 @@ def helpers(plan: Plan, session: Session, jobs: int) -> Iterator[Callable[[], No
     for _ in range(jobs - 1):
         here, there = new.Pipe(duplex=False)
         place = (session.store, session.device, session.data, session.trackers)
-        process = new.Process(target=_help, args=(plan, place, torch.get_num_threads(), there), daemon=True)
+        # pickled here, and opened there when the helper watches over its end: importing torch takes seconds
+        work = bytes(ForkingPickler.dumps((plan, place, torch.get_num_threads())))
+        process = new.Process(target=help_out, args=(work, there), daemon=True)
         process.start()
         there.close()
         running.append(process)
@@ -79,19 +83,11 @@ def helpers(plan: Plan, session: Session, jobs: int) -> Iterator[Callable[[], No
             process.join()
 
 
-def _help(plan: Plan, place: tuple[Any, ...], threads: int, errors: Connection) -> None:
-    """What a helper does. It ends with the process that it helps, however that ends."""
+def work_on(plan: Plan, place: tuple[Any, ...], threads: int, errors: Connection) -> None:
+    """What a helper does."""
     torch.set_num_threads(threads)
-    session = Session(*place)
-    parent = multiprocessing.parent_process()
-
-    def go_on(*_: Any) -> None:
-        if parent is not None and not parent.is_alive():
-            sys.exit(1)
-
-    session.watch = go_on
     try:
-        run_plan(plan, session, tell=go_on)
+        run_plan(plan, Session(*place), tell=lambda progress: None)
     except KeyboardInterrupt:
         pass  # the one that is helped says so
     except Exception as error:

@@ -8,8 +8,12 @@ import tomli_w
 from pydantic import Field, field_validator, model_validator
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
-from madx.config import Frozen, InputError, nearest, read_toml, validate
+from madx.config import Frozen, InputError, nearest, validate
+from madx.foreign import read_toml
 from madx.pipeline.grid import GRID
+
+# far beyond any use: a slip of the finger is an error, and not 10 GB of memory
+MOST, MOST_TOKENS = (1 << 31) - 1, 1 << 26
 
 
 class LanguageAdapterSettings(Frozen):
@@ -19,17 +23,17 @@ class LanguageAdapterSettings(Frozen):
     invertible: Literal["nice", "glow", False] = "nice"
     non_linearity: str = "relu"
     leave_out: tuple[int, ...] = ()
-    steps: int = Field(100_000, ge=1)
-    batch_tokens: int = Field(16_384, ge=64)
+    steps: int = Field(100_000, ge=1, le=MOST)
+    batch_tokens: int = Field(16_384, ge=64, le=MOST_TOKENS)
     learning_rate: float = Field(1e-4, gt=0)
     warm_up: float = Field(0.05, ge=0, lt=1)
-    max_length: int = Field(256, ge=16)
+    max_length: int = Field(256, ge=16, le=1 << 17)
     softmax: Literal["full", "corpus"] = "full"  # corpus: over the tokens that the text has; faster, not the same
     source_share: float = Field(1.0, gt=0, le=100)  # bad-x: the source's text, for one part of the language's own
     near: float = Field(0.0, ge=0)  # madx-from-source: pull towards where it began
     alignment_weight: float = Field(1.0, gt=0)  # madx-aligned: beside the masked-LM loss
-    alignment_pairs: int = Field(32, ge=2)  # sentence pairs in an update
-    seed: int = 1
+    alignment_pairs: int = Field(32, ge=2, le=1 << 20)  # sentence pairs in an update
+    seed: int = Field(1, ge=0, le=MOST)
 
     @model_validator(mode="after")
     def _can_be_built(self) -> "LanguageAdapterSettings":
@@ -52,11 +56,11 @@ class TaskAdapterSettings(Frozen):
     reduction_factor: float = Field(16.0, gt=0)
     non_linearity: str = "relu"
     leave_out: tuple[int, ...] = ()
-    epochs: int = Field(10, ge=1)
-    batch_size: int = Field(16, ge=1)
+    epochs: int = Field(10, ge=1, le=1_000_000)
+    batch_size: int = Field(16, ge=1, le=1 << 20)
     learning_rate: float = Field(1e-4, gt=0)
     warm_up: float = Field(0.05, ge=0, lt=1)
-    max_length: int = Field(256, ge=16)
+    max_length: int = Field(256, ge=16, le=1 << 17)
     checkpoint: Literal["best", "last"] = "best"  # by the source language's dev set
     lower_layers: Literal["run", "kept"] = "run"  # kept: what enters the lowest layer with a task adapter, once
 
@@ -88,7 +92,7 @@ class EvaluationSettings(Frozen):
 
 def check_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
     """Two equal seeds are one run twice: their spread would say nothing."""
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) > MOST:
         raise ValueError(f"{list(seeds)}: seeds are different whole numbers from 0 on")
     return seeds
 
@@ -103,7 +107,7 @@ class Limit(Frozen):
 
 
 class Recipe(Frozen):
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     model: str = "mini"
     revision: str | None = None
     precision: Literal["fp32", "bf16", "auto"] = "auto"  # of the encoder's matrix products; auto: by the device
