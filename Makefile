@@ -1,7 +1,7 @@
 # `make run`: the quick start. `make test`: every check. Both set up .venv by themselves (Python 3.11+, make, git).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: run test lint peer bench clean
+.PHONY: run test lint hostile peer bench clean
 
 run: .venv/ready
 	$(BIN)/madx run
@@ -13,6 +13,11 @@ lint: .venv/ready
 	$(BIN)/ruff check madx tests pretraining benchmarks
 	$(BIN)/ruff format --check madx tests pretraining benchmarks
 	$(BIN)/mypy
+
+# the long form of what `make test` does in short: faults at every call, mutated folders; figures in docs/reliability.md
+hostile: .venv/ready
+	MADX_HOSTILE=5000 MADX_FUZZ=10000 $(BIN)/python -m pytest -n 2 tests/reliability tests/report tests/formats/test_fuzz.py \
+	  tests/sharing/test_hostile.py
 
 # the real `adapters` 1.3.0, for tests/parity/test_real_peer.py and benchmarks/
 peer: .venv/ready

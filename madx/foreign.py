@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import AfterValidator
 from madx.config import InputError, RunError, first_line
 
 LONGEST_NAME = 200  # bytes; a file system takes 255, and some of our files' names are longer than what they are for
+LONGEST_LINE = 1000  # characters
 SMALL = 8 << 20  # bytes of a configuration, a manifest, an index, a recipe
 
 
@@ -27,6 +29,16 @@ def _is_name(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_is_name)]  # of one folder, file, adapter, head, task, method or language
+
+
+def _is_line(text: str) -> str:
+    """For pydantic: raises ValueError."""
+    if len(text) > LONGEST_LINE or not text.isprintable():
+        raise ValueError("no line of text")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_is_line)]  # what is shown in one: the name of a model, a licence
 
 
 def checked_name(value: object, where: Path | str) -> str:
@@ -120,6 +132,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 def printable(text: str) -> str:
     """Text as a terminal may have it: what would steer it, or turn the line around, is spelt out."""
     return "".join(c if c.isprintable() or c in "\n\t\u200c\u200d" else repr(c)[1:-1] for c in text)
+
+
+def markdown_text(text: str) -> str:
+    """Text that stays in its line and cell, and is no link, no HTML and no code."""
+    return re.sub(r"[\\|`\[\]]", r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;")
 
 
 def reason(error: OSError | ValueError) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from madx.formats.manifest import read_manifest
+from madx.foreign import markdown_text
+from madx.formats.manifest import read_manifest, without_place
 from madx.store import write_text
 
 Score = dict[str, Any]  # a row of scores.csv
@@ -26,26 +27,35 @@ def card(about: dict[str, Any], name: str, scores: Sequence[Score] = ()) -> str:
     front: dict[str, Any] = {"tags": ["adapter-transformers", "madx", kind.replace(" ", "-")]}
     if about.get("language"):
         front["language"] = [str(about["language"]).split("-")[0]]
-    if base.get("name") and "/" in str(base["name"]):
+    if base.get("name") and "/" in without_place(base["name"]):
         front["base_model"] = base["name"]
-    lines = ["---", ModelCardData(**front).to_yaml().strip(), "---", "", f"# {kind.capitalize()}: {subject}", ""]
-    facts = [("base model", f"{base['name']} (`{base.get('digest', '?')}`)")] if base.get("name") else []
-    facts += [(key.replace("_", " "), str(about[key])) for key in ("language", "task") if about.get(key)]
+    lines = [
+        "---",
+        ModelCardData(**front).to_yaml().strip(),
+        "---",
+        "",
+        f"# {_text(kind.capitalize())}: {_text(subject)}",
+        "",
+    ]
+    facts = [("base model", f"{_text(base['name'])} ({_code(base.get('digest', '?'))})")] if base.get("name") else []
+    facts += [(key.replace("_", " "), _text(about[key])) for key in ("language", "task") if about.get(key)]
     if about.get("source"):
-        facts.append(("source languages", ", ".join(about["source"])))
+        facts.append(("source languages", _text(", ".join(about["source"]))))
     if about.get("language_adapters"):
-        facts.append(("trained over the language adapters of", ", ".join(about["language_adapters"])))
+        facts.append(("trained over the language adapters of", _text(", ".join(about["language_adapters"]))))
     loss = about.get("held_out_loss")
     if loss:
         facts.append(("masked-LM loss on held-out text", f"{loss['before']:.3f} before, {loss['after']:.3f} after"))
-    facts += [(f"{key} (hyper-parameter)", f"`{value}`") for key, value in about.get("hyper_parameters", {}).items()]
-    facts += [(f"{key} (version)", str(value)) for key, value in about.get("versions", {}).items()]
+    facts += [
+        (f"{_text(key)} (hyper-parameter)", _code(value)) for key, value in about.get("hyper_parameters", {}).items()
+    ]
+    facts += [(f"{_text(key)} (version)", _text(value)) for key, value in about.get("versions", {}).items()]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts), ""]
     if _sources(about):
         lines += ["## Text", ""]
         for source in _sources(about):
             where = source.get("name") or source.get("hub") or Path(str(source.get("file", ""))).name
-            lines.append(f"- {where}: {source.get('licence') or 'licence not recorded'}")
+            lines.append(f"- {_text(where)}: {_text(source.get('licence') or 'licence not recorded')}")
         kept = about["corpus"].get("tokens")
         lines += ["", f"{kept} tokens after cleaning." if kept else "", ""]
         if any("NC" in licence for licence in licences):
@@ -57,8 +67,9 @@ def card(about: dict[str, Any], name: str, scores: Sequence[Score] = ()) -> str:
             "|---|---|---|---|---|--:|--:|---|",
         ]
         lines += [
-            f"| {s['task']} | {s['metric']} | {s['method']} | {s['source']} | {s['target']} | {s['seed']} "
-            f"| {float(s['value']):.1f} | {float(s['ci_low']):.1f} to {float(s['ci_high']):.1f} |"
+            "| "
+            + " | ".join(_text(s[key]) for key in ("task", "metric", "method", "source", "target", "seed"))
+            + f" | {float(s['value']):.1f} | {float(s['ci_low']):.1f} to {float(s['ci_high']):.1f} |"
             for s in scores
         ]
         lines.append("")
@@ -69,6 +80,14 @@ def card(about: dict[str, Any], name: str, scores: Sequence[Score] = ()) -> str:
     lines += ["In AdapterHub's `adapters` 1.3:", "", "```python"]
     lines += [f'model.load_adapter("{subject}", use_safetensors=True)  # the folder', "```", ""]
     return "\n".join(lines)
+
+
+def _text(value: object) -> str:
+    return markdown_text(str(value))
+
+
+def _code(value: object) -> str:
+    return f"`{' '.join(str(value).split()).replace('`', chr(39)).replace('|', ' ')}`"
 
 
 def _sources(about: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from madx.config import InputError, file_digest
-from madx.foreign import Name, read_json_object
+from madx.foreign import Line, Name, read_json_object
 from madx.store import write_json
 
 MANIFEST = "madx.json"
@@ -27,8 +27,8 @@ class _Known(BaseModel):
 
 
 class _Base(_Known):
-    name: str | None = None
-    digest: str | None = None
+    name: Line | None = None
+    digest: Line | None = None
 
 
 class _Loss(_Known):
@@ -37,10 +37,10 @@ class _Loss(_Known):
 
 
 class _Source(_Known):
-    name: str | None = None
-    hub: str | None = None
-    file: str | None = None
-    licence: str | None = None
+    name: Line | None = None
+    hub: Line | None = None
+    file: Line | None = None
+    licence: Line | None = None
 
 
 class _Corpus(_Known):
@@ -49,17 +49,17 @@ class _Corpus(_Known):
 
 
 class _Manifest(_Known):
-    kind: str = "adapter"
+    kind: Line = "adapter"
     language: Name | None = None
     task: Name | None = None
     base_model: _Base | None = None
     held_out_loss: _Loss | None = None
     corpus: _Corpus | None = None
     files: dict[str, str] = {}
-    source: list[str] = []
-    language_adapters: list[str] = []
+    source: list[Name] = []
+    language_adapters: list[Name] = []
     hyper_parameters: dict[str, Any] = {}
-    versions: dict[str, str] = {}
+    versions: dict[str, Line] = {}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from madx.pipeline.plan import Plan, check_plan
 from madx.pipeline.planner import Planner
 from madx.report.page import write_report
 from madx.stages.session import Session
+from madx.store import io_errors
 
 
 def run_whole(
@@ -23,5 +24,6 @@ def run_whole(
     began = time.perf_counter()
     make(plan)
     folder = results / plan.recipe.name
-    write_report(folder, write_run(plan, session, folder, time.perf_counter() - began, recipe))
+    with io_errors(folder):
+        write_report(folder, write_run(plan, session, folder, time.perf_counter() - began, recipe))
     return folder

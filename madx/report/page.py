@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jinja2
 
-from madx.foreign import inside
+from madx.foreign import inside, markdown_text
 from madx.report.charts import heat_map
 from madx.report.run_file import read_run
 from madx.report.tables import (
@@ -12,7 +12,6 @@ from madx.report.tables import (
     difference_table,
     latex,
     markdown,
-    markdown_cell,
     score_table,
     unlabelled_table,
 )
@@ -83,7 +82,7 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
         inside(folder, folder / sub).mkdir(exist_ok=True)
     tasks = []
     paired = read_rows(folder / "differences.csv", Difference)
-    text = [f"# {run.name}\n\nZero-shot transfer from {run.source} on {markdown_cell(run.model.name)}, in percent.\n"]
+    text = [f"# {run.name}\n\nZero-shot transfer from {run.source} on {markdown_text(run.model.name)}, in percent.\n"]
     for name in dict.fromkeys(score.task for score in scores):
         matrix = Matrix(scores, name)
         table, chart = score_table(matrix), heat_map(matrix)
@@ -102,7 +101,7 @@ def write_report(folder: Path, scores: list[Score]) -> Path:
         text.append(
             "\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n| language | before | after |\n|---|--:|--:|\n"
         )
-        text += [f"| {markdown_cell(str(a['language']))} | {a['before']:.2f} | {a['after']:.2f} |\n" for a in adapters]
+        text += [f"| {markdown_text(str(a['language']))} | {a['before']:.2f} | {a['after']:.2f} |\n" for a in adapters]
     unlabelled = unlabelled_table(run)
     if unlabelled is not None:
         text.append(f"\n## Targets without labels\n\n{UNLABELLED}\n\n{markdown(unlabelled)}")

@@ -3,22 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from madx.config import InputError
-from madx.foreign import Name, parse_json, printable, read_small
+from madx.foreign import Line, Name, parse_json, read_small
 
 LARGEST = 64 << 20  # bytes
 Share = Annotated[float, Field(ge=0, le=1e12)]
-
-
-def _is_text(text: str) -> str:
-    if len(text) > 1000 or printable(text) != text or "\n" in text:
-        raise ValueError("no line of text")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_is_text)]
 
 
 class _Known(BaseModel):
@@ -26,19 +17,19 @@ class _Known(BaseModel):
 
 
 class Model(_Known):
-    name: Text
+    name: Line
 
 
 class Host(_Known):
-    python: Text
-    machine: Text
+    python: Line
+    machine: Line
 
 
 class TaskOf(_Known):
     """What is needed to score a task's predictions again."""
 
-    kind: Text
-    metric: Text
+    kind: Line
+    metric: Line
     labels: list[str]
     unspaced: list[Name] = []
 
@@ -69,11 +60,11 @@ class StepOf(_Known):
     """What a step reported."""
 
     seconds: Share
-    trained: Text | None = None
+    trained: Line | None = None
     held_out_before: Share | None = None
     held_out_after: Share | None = None
     tokens: int | None = None
-    aligned_with: Text | None = None
+    aligned_with: Line | None = None
 
 
 class RunFile(_Known):
@@ -86,7 +77,7 @@ class RunFile(_Known):
     unlabelled: list[Unlabelled] = []
     steps: dict[Name, StepOf] = {}
     host: Host
-    versions: dict[str, Text]
+    versions: dict[str, Line]
 
 
 def read_run(folder: Path) -> RunFile:

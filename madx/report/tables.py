@@ -1,11 +1,11 @@
 """Scores as tables: for the terminal, Markdown and LaTeX. One source for all of them."""
 
 import math
-import re
 from collections.abc import Sequence
 
 import pandas as pd
 
+from madx.foreign import markdown_text
 from madx.report.run_file import RunFile
 from madx.scores.matrix import Matrix
 from madx.scores.paired import MEAN, Difference
@@ -44,18 +44,13 @@ def difference_table(rows: Sequence[Difference], matrix: Matrix) -> pd.DataFrame
 
 
 def markdown(table: pd.DataFrame) -> str:
-    header = "| target | " + " | ".join(map(markdown_cell, table.columns)) + " |"
+    header = "| target | " + " | ".join(map(markdown_text, table.columns)) + " |"
     rule = "|---|" + "--:|" * len(table.columns)
     rows = [
-        "| " + " | ".join(map(markdown_cell, [name, *row])) + " |"
+        "| " + " | ".join(map(markdown_text, [name, *row])) + " |"
         for name, row in zip(table.index, table.values.tolist(), strict=True)
     ]
     return "\n".join([header, rule, *rows]) + "\n"
-
-
-def markdown_cell(text: str) -> str:
-    """Text that stays in its cell and is no link, no HTML and no code."""
-    return re.sub(r"[\\|`\[\]]", r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;")
 
 
 LATEX = {

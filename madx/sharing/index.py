@@ -1,36 +1,27 @@
 """`index.json`: what adapters a place holds. The same file on the Hub, on a web server and in a local folder."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import ValidationError
 
 from madx.config import Frozen, InputError
-from madx.foreign import Name, checked_name, parse_json, read_json_object, read_small
+from madx.foreign import Line, Name, checked_name, parse_json, read_json_object, read_small
 from madx.formats.manifest import FILES, MANIFEST, read_manifest
 from madx.store import write_json
 
 INDEX = "index.json"
 
 
-def _is_text(text: str) -> str:
-    if len(text) > 1000 or not text.isprintable():
-        raise ValueError("no line of text")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_is_text)]
-
-
 class Entry(Frozen):
     """One adapter of a place."""
 
     path: str  # relative to the index, each part a name; "." is the place itself
-    kind: Text = "adapter"
+    kind: Line = "adapter"
     language: Name | None = None
     task: Name | None = None
-    model: Text | None = None  # the base model's name ...
-    model_digest: Text | None = None  # ... and what its weights hash to, as its manifest says
+    model: Line | None = None  # the base model's name ...
+    model_digest: Line | None = None  # ... and what its weights hash to, as its manifest says
     held_out_loss: float | None = None
     files: dict[str, str] = {}  # name to SHA-256
 

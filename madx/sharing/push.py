@@ -1,6 +1,5 @@
 """Upload: an adapter's folder with its card and its place's index, to the Hub or to a folder that others can read."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +8,8 @@ from madx.config import InputError, RunError
 from madx.foreign import read_json_object, read_small, without_links
 from madx.formats.card import Score, write_card
 from madx.formats.manifest import CONFIG_FILES, FILES, check, published, read_manifest, seal
+from madx.scores.rows import read_rows
+from madx.scores.score import Score as ScoreRow
 from madx.sharing.address import Address
 from madx.sharing.fetch import copy_files, hub_file, on_hub
 from madx.sharing.index import INDEX, Entry, entry_of, local_entries, read_index, with_entry, write_index
@@ -106,11 +107,8 @@ def scores_of(folder: Path, run: Path) -> list[Score]:
     if not path.exists():
         raise InputError(f"--scores {run}: no scores.csv; is this a run's folder?")
     language = read_manifest(folder).get("language")
-    with open(path, encoding="utf-8", newline="") as file:
-        return [
-            row
-            for row in csv.DictReader(file)
-            if folder.resolve().name in row["adapter_ids"].split("+")
-            and row["primary"] == "True"
-            and language in (None, row["target"])
-        ]
+    return [
+        row.model_dump()
+        for row in read_rows(path, ScoreRow)
+        if folder.resolve().name in row.adapter_ids.split("+") and row.primary and language in (None, row.target)
+    ]

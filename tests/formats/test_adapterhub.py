@@ -21,6 +21,7 @@ from madx.formats.adapterhub import (
     save_adapter,
     spec_from_config,
 )  # fmt: skip
+from madx.formats.card import card
 from madx.formats.manifest import read_manifest
 from madx.store import UMASK
 
@@ -236,3 +237,19 @@ def test_names_are_the_peer_s(tiny: Encoder) -> None:
     assert "model.layers.0.output_adapters.adapters.swe.adapter_down.0.weight" in names
     assert "model.invertible_adapters.swe.F.0.weight" in names
     assert not any(".layers.1." in name for name in names)
+
+
+def test_a_card_of_hostile_text_keeps_its_front_matter_and_its_cells() -> None:
+    about = {
+        "kind": "language adapter", "language": "swe", "base_model": {"name": "/home/me/tiny", "digest": "sha256:0"},
+        "corpus": {"sources": [{"name": "[x](javascript:y)", "licence": "<script>a|b"}], "tokens": 3},
+        "hyper_parameters": {"steps": "`|x\n---\nlicense: mit"}, "versions": {"a|b": "1"},
+    }  # fmt: skip
+    text = card(about, "swe")
+    assert text.count("\n---\n") == 1
+    assert "/home/me" not in text.split("---")[1]
+    for line in text.splitlines():
+        if line.startswith("| "):
+            assert line.replace("\\|", "").count("|") == 3, line
+    assert "<script" not in text
+    assert "](javascript" not in text.replace("\\]", "")
