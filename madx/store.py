@@ -185,13 +185,20 @@ class Store:
     def problem(self, name: str) -> str:
         """What is known to be damaged of a step, in one line; empty: nothing."""
         seen = self._look(name)
-        return f"{seen.problem}; it is made again" if seen is not None and seen.problem else ""
+        return seen.problem if seen is not None else ""
+
+    def missing(self, name: str) -> RunError:
+        """Why there is no such result, and what to do."""
+        problem = self.problem(name)
+        return RunError(
+            f"{problem}; run the same command again: it is made again" if problem else f"{name} has not been made yet"
+        )
 
     def result(self, name: str) -> dict[str, Any]:
         """What the step that made this folder reported when it finished."""
         seen = self._look(name)
         if seen is None or seen.problem:
-            raise RunError(self.problem(name) or f"{name} has not been made yet")
+            raise self.missing(name)
         return seen.done
 
     @contextmanager
@@ -263,8 +270,12 @@ def _read_done(path: Path, identity: tuple[int, int, int]) -> _Seen:
     except (InputError, RunError):
         return _Seen(identity, {}, damaged)
     seal = done.pop("seal", None)
-    whole = seal == _seal(done) if seal is not None else set(done) <= UNSEALED
-    if not whole or not isinstance(done.get("result"), dict) or not isinstance(done.get("files", {}), dict):
+    if seal is None:
+        kinds = (set(done), type(done.get("seconds")), type(done.get("result")))
+        whole = kinds == (UNSEALED, float, dict)
+    else:
+        whole = seal == _seal(done)
+    if not whole:
         return _Seen(identity, {}, damaged)
     return _Seen(identity, done)
 

@@ -81,9 +81,9 @@ def test_a_helper_ends_when_the_process_that_it_helps_is_killed(tmp_path: os.Pat
     assert process.stdout is not None
     helper = int(process.stdout.readline())
     wait_for(lambda: threads(helper) > 1, 30)  # it watches
-    process.kill()
-    process.communicate()
     began = time.monotonic()
+    process.kill()
+    process.wait()
     wait_for(lambda: not os.path.exists(f"/proc/{helper}") or state(helper) == "Z", 30)
     assert time.monotonic() - began < 2
 

@@ -78,7 +78,7 @@ def test_every_flipped_byte_of_done_json_is_found_and_the_step_made_again(tmp_pa
         if store.is_done("text-swe-1"):  # other white space between the same values
             assert json.loads(path.read_bytes()) == json.loads(whole), place
             continue
-        assert store.problem("text-swe-1") == f"{path}: damaged; it is made again"
+        assert store.problem("text-swe-1") == f"{path}: damaged"
         with pytest.raises(RunError, match="damaged"):
             store.result("text-swe-1")
     for content in (b"", b"{}", b"[" * 100_000, b"\xff", whole[:-20], b'{"seconds": 1}'):
@@ -115,8 +115,10 @@ def test_what_was_finished_before_there_were_seals_stays_finished(tmp_path: Path
     done = {"seconds": 1.0, "memory_mb": 1, "result": {}}
     (tmp_path / "text-swe-1" / "done.json").write_text(json.dumps(done))
     assert Store(tmp_path).is_whole("text-swe-1")
-    (tmp_path / "text-swe-1" / "done.json").write_text(json.dumps({**done, "sfal": "x"}))  # a seal's key, damaged
-    assert not Store(tmp_path).is_done("text-swe-1")
+    # a seal's key, damaged; what no release has written
+    for other in ({**done, "sfal": "x"}, {"result": {}}, {**done, "seconds": "x"}, {**done, "result": []}):
+        (tmp_path / "text-swe-1" / "done.json").write_text(json.dumps(other))
+        assert not Store(tmp_path).is_done("text-swe-1")
 
 
 def test_looking_at_ten_thousand_finished_steps_reads_each_once(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def run_plan(
     def make_again(step: Step) -> None:
         todo[step.name] = (numbers[step.name], step)
         if problem := store.problem(step.name):
-            tell(Progress("damaged", numbers[step.name], total, step.name, warnings=(problem,)))
+            tell(Progress("damaged", numbers[step.name], total, step.name, warnings=(f"{problem}; it is made again",)))
 
     for step in plan.steps:
         if store.is_done(step.name) if step.name in inner else store.is_whole(step.name):

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from madx.config import InputError, RunError, digest
+from madx.config import InputError, digest
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import EncoderRef
 from madx.stages.step import Step
@@ -45,7 +45,7 @@ class Session:
     def folder(self, step: Step) -> Path:
         """The folder of a step that has run, whose files are those that it wrote."""
         if not self.store.is_whole(step.name):
-            raise RunError(self.store.problem(step.name) or f"{step.name} has not been made yet")
+            raise self.store.missing(step.name)
         return self.store.folder(step.name)
 
     def result(self, step: Step) -> dict[str, Any]:
