@@ -93,7 +93,7 @@ def test_an_adapter_may_have_any_languages_or_tasks_name() -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     bank = AdapterBank(width=8, num_layers=2, embedding_width=8)
-    with pytest.raises(ValueError, match="layer 5"):
+    with pytest.raises(ValueError, match=r"leave_out = \[5\]: the encoder has the layers 0 to 1"):
         bank.add("swe", BottleneckSpec(leave_out=(5,)))
     with pytest.raises(ValueError, match="unknown non_linearity 'relux', did you mean 'relu"):
         BottleneckSpec(non_linearity="relux")

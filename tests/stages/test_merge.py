@@ -37,7 +37,7 @@ def make(session: Session, encoder: Encoder, language: str, spec: BottleneckSpec
         for parameter in encoder.adapters.add(language, spec).parameters():
             torch.nn.init.normal_(parameter)
         save_adapter(folder, encoder, language)
-        session.store.finish(folder.name, {})
+        session.store.finish(folder.name, {"seconds": 0.0, "memory_mb": 0, "result": {}})
     return step
 
 
@@ -45,7 +45,7 @@ def run(session: Session, step: MergedAdapter) -> dict[str, object]:
     with session.store.claim(step.name) as folder:
         assert folder is not None
         result = step.run(folder, session)
-        session.store.finish(step.name, {"result": result})
+        session.store.finish(step.name, {"seconds": 0.0, "memory_mb": 0, "result": result})
     return result
 
 

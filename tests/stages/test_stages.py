@@ -37,7 +37,7 @@ def session(tmp_path: Path, tiny: Encoder) -> Session:
         assert folder is not None
         tiny.adapters.add("swe", BottleneckSpec(invertible=InvertibleSpec()))
         save_adapter(folder, tiny, "swe")
-        session.store.finish(folder.name, {})
+        session.store.finish(folder.name, {"seconds": 0.0, "memory_mb": 0, "result": {}})
     tiny.clear()
     return session
 
