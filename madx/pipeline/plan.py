@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 from madx.encoders.reference import EncoderRef
 from madx.pipeline.recipe import Recipe
@@ -27,15 +29,14 @@ class Cell:
     stage: TaskStage
     language: AdapterStep | None  # the adapter that is swapped in
     test: LabelledData | None  # None: the target has no labels
-    weights: str = "fp32"
+    weights: Literal["fp32", "int8"] = "fp32"
 
-    @property
+    @cached_property
     def evaluation(self) -> Evaluation | None:
         """The step that scores it."""
         if self.test is None:
             return None
-        weights = "int8" if self.weights == "int8" else "fp32"
-        return Evaluation(task=self.stage, language=self.language, test=self.test, weights=weights)
+        return Evaluation(task=self.stage, language=self.language, test=self.test, weights=self.weights)
 
     @property
     def needs(self) -> tuple[Step, ...]:

@@ -51,7 +51,10 @@ class Planner:
         self.source_codes = [self.language(name).code for name in recipe.source]
         self.notes: list[str] = []
         self._labelled: dict[tuple[str, str, Split], LabelledData | None] = {}
-        self._adapters: dict[str, AdapterStep] = {}
+        self._targets: dict[tuple[str, str], list[str]] = {}
+        self._texts: dict[str, TextStage] = {}
+        self._ready: dict[str, AdapterStep] = {}
+        self._adapters: dict[tuple[Row, str], AdapterStep] = {}
         self._stages: dict[tuple[str, Row, tuple[str, ...], int], TaskStage] = {}
         self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
 
@@ -77,7 +80,7 @@ class Planner:
         code = {"target": target, "source": self.source_codes[0], "none": None}[row.evaluated_with]
         return Cell(
             task.name, method, target, seed, stage,
-            language=row.adapter(self, code) if code else None,
+            language=self._adapter(row, code) if code else None,
             test=self.labelled(task, target, "test"),
             weights=self.recipe.evaluation.weights,
         )  # fmt: skip
@@ -103,6 +106,12 @@ class Planner:
         """The recipe's targets that a method is not held away from; "all": every language with a test set, and with
         what the method needs.
         """
+        key = (task.name, method)
+        if key not in self._targets:
+            self._targets[key] = self._targets_of(task, method)
+        return self._targets[key]
+
+    def _targets_of(self, task: TaskSpec, method: str) -> list[str]:
         limit, row = self.recipe.limit.get(method), GRID[method]
         if self.recipe.targets == "all":
             codes = [code for code in self._all_targets(task) if not row.needs_text or row.possible(self, code)]
@@ -151,6 +160,11 @@ class Planner:
     # -------------------------------------------------------------------------------------------------- stage one
 
     def text(self, code: str) -> TextStage:
+        if code not in self._texts:
+            self._texts[code] = self._text(code)
+        return self._texts[code]
+
+    def _text(self, code: str) -> TextStage:
         language, settings = self.language(code), self.recipe.language_adapter
         sources = self.sources.text(code)
         if not sources:
@@ -175,10 +189,16 @@ class Planner:
 
     def language_adapter(self, code: str) -> AdapterStep:
         """The language's own: ready-made where the recipe names one, else trained on its text."""
-        if code not in self._adapters:
+        if code not in self._ready:
             imported = self._imported.get(code)
-            self._adapters[code] = self._import(code, imported) if imported else self.language_stage(code)
-        return self._adapters[code]
+            self._ready[code] = self._import(code, imported) if imported else self.language_stage(code)
+        return self._ready[code]
+
+    def _adapter(self, row: Row, code: str) -> AdapterStep:
+        """The language's, as a method makes it."""
+        if (row, code) not in self._adapters:
+            self._adapters[row, code] = row.adapter(self, code)
+        return self._adapters[row, code]
 
     def others(self, code: str) -> list[str]:
         """The recipe's other languages that have an adapter or text for one, sources first."""
@@ -251,7 +271,7 @@ class Planner:
         }[row.below]  # fmt: skip
         key = (task.name, row, (*codes, "" if row.start is None else target), seed)
         if key not in self._stages:
-            below = [row.adapter(self, code) for code in dict.fromkeys(codes)]
+            below = [self._adapter(row, code) for code in dict.fromkeys(codes)]
             start = row.start(self, target) if row.start else None
             self._stages[key] = self._new_task_stage(task, row, below, start, seed)
         return self._stages[key]

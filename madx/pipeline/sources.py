@@ -21,9 +21,15 @@ class Sources:
         self._own_text = {catalogue.language(k).code: v for k, v in recipe.text.items()}
         self._own_parallel = {catalogue.language(k).code: v for k, v in recipe.parallel.items()}
         self._digests: dict[Path, str] = {}
+        self._texts: dict[str, list[TextSource]] = {}
 
     def text(self, code: str) -> list[TextSource]:
         """A language's text: a recipe's own files; else the catalogue's files; else its first Hub corpus."""
+        if code not in self._texts:
+            self._texts[code] = self._text(code)
+        return self._texts[code]
+
+    def _text(self, code: str) -> list[TextSource]:
         language = self.catalogue.language(code)
         if code in self._own_text:
             return [TextSource(file=str(self._own_file(name))) for name in self._own_text[code]]
