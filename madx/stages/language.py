@@ -5,7 +5,6 @@ Pfeiffer et al. 2020 (MAD-X), section 3.1 and 3.3: bottleneck and invertible ada
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from madx.config import Frozen, InputError, RunError
-from madx.corpora.packing import Blocks, Mixture
-from madx.corpora.prepare import TRAIN
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
@@ -36,6 +33,7 @@ from madx.training.fit import Part, Schedule, Validation, fit
 class Share(Frozen):
     """Text of another language, and how much of it there is for one part of the language's own."""
 
+    version: ClassVar[int] = 2  # its tokens are in a corpus softmax too
     text: TextStage
     weight: float
 
@@ -57,7 +55,12 @@ class LanguageStage(AdapterStep):
 
     @property
     def subject(self) -> str:
-        return "+".join([self.text.subject, *(share.text.subject for share in self.mixed_with)])
+        return "+".join(text.subject for text, _ in self._texts)
+
+    @property
+    def _texts(self) -> list[tuple[TextStage, float]]:
+        """Its own text, and what is mixed with it, each with its share."""
+        return [(self.text, 1.0), *((share.text, share.weight) for share in self.mixed_with)]
 
     @property
     def _kind(self) -> str:
@@ -77,7 +80,8 @@ class LanguageStage(AdapterStep):
         with self.method.borrowed(encoder), encoder.lent(*head), encoder.training():
             aligned = AlignedText(self.alignment, encoder, self.subject, session) if self.alignment else None
             parameters = self._attach(encoder, head, session)
-            text = self._text(encoder, session)
+            texts = [(session.folder(text), text.corpus, share) for text, share in self._texts]
+            text = MaskedLm.of(encoder, texts, self.softmax, self.seed)
 
             def batch(step: int) -> list[Part]:
                 parts = text.parts(step, self.batch_tokens, self.seed)
@@ -95,16 +99,6 @@ class LanguageStage(AdapterStep):
             self._judge(result)
             self._save(folder, encoder, head, session, result)
         return result
-
-    def _text(self, encoder: Encoder, session: Session) -> MaskedLm:
-        own = MaskedLm.of(encoder, session.folder(self.text), self.text.corpus, self.softmax)
-        if not self.mixed_with:
-            return own
-        parts = [
-            (Blocks(session.folder(text) / TRAIN, text.corpus.block_size), weight)
-            for text, weight in [(self.text, 1.0), *((share.text, share.weight) for share in self.mixed_with)]
-        ]
-        return replace(own, blocks=Mixture(parts, self.seed))
 
     def _penalty(self, encoder: Encoder, parameters: dict[str, nn.Parameter]) -> Callable[[], Tensor | None]:
         """The method's own term; and near * sum (theta - theta_0)^2 over the adapter."""
@@ -161,8 +155,8 @@ class LanguageStage(AdapterStep):
             "language": self.subject,
             "base_model": self.encoder.model_dump(include={"name", "digest", "revision"}),
             "corpus": {
-                "sources": [s.model_dump(exclude_none=True) for s in corpus.sources],
-                "digests": list(corpus.digests),
+                "sources": [s.model_dump(exclude_none=True) for text, _ in self._texts for s in text.corpus.sources],
+                "digests": [digest for text, _ in self._texts for digest in text.corpus.digests],
                 **session.result(self.text),
             },
             "hyper_parameters": {

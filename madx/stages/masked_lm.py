@@ -34,14 +34,21 @@ class MaskedLm:
     vocabulary: "CorpusVocabulary | None" = None  # None: the softmax is over all of it
 
     @staticmethod
-    def of(encoder: Encoder, folder: Path, corpus: Corpus, softmax: Literal["full", "corpus"]) -> "MaskedLm":
-        """What `Corpus.prepare` has written into the folder."""
-        occurring = np.load(folder / VOCABULARY) if softmax == "corpus" else None
+    def of(
+        encoder: Encoder, texts: Sequence[tuple[Path, Corpus, float]], softmax: Literal["full", "corpus"], seed: int
+    ) -> "MaskedLm":
+        """Texts as `Corpus.prepare` has written them, each with its share; the first one's is held out."""
+        blocks = [(Blocks(folder / TRAIN, corpus.block_size), share) for folder, corpus, share in texts]
+        folder, corpus, _ = texts[0]
+        vocabulary = None
+        if softmax == "corpus":
+            occurring = np.unique(np.concatenate([np.load(folder / VOCABULARY) for folder, _, _ in texts]))
+            vocabulary = CorpusVocabulary.of(occurring, encoder)
         return MaskedLm(
             encoder,
-            Blocks(folder / TRAIN, corpus.block_size),
+            Mixture(blocks, seed) if len(blocks) > 1 else blocks[0][0],
             Blocks(folder / "held_out.bin", corpus.held_out_size),
-            None if occurring is None else CorpusVocabulary.of(occurring, encoder),
+            vocabulary,
         )
 
     def parts(self, step: int, batch_tokens: int, seed: int) -> list[Part]:

@@ -9,8 +9,9 @@ import torch
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.corpora.masking import Masked
 from madx.corpora.packing import Blocks
+from madx.corpora.prepare import Corpus
 from madx.encoders.encoder import Encoder
-from madx.stages.masked_lm import CorpusVocabulary, held_out_loss, masked_lm_loss
+from madx.stages.masked_lm import CorpusVocabulary, MaskedLm, held_out_loss, masked_lm_loss
 
 IDS = torch.tensor([[1, 50, 4, 70, 80, 4, 2], [1, 90, 100, 4, 60, 50, 2]])
 MASKED = Masked(IDS, IDS == 4, torch.tensor([60, 70, 50]))
@@ -49,6 +50,26 @@ def test_a_corpus_softmax_is_the_full_one_without_the_tokens_that_never_occur(en
     )
     assert torch.allclose(plain, masked_lm_loss(encoder, MASKED, vocabulary), rtol=1e-5)
     assert plain < masked_lm_loss(encoder, MASKED)
+
+
+def test_a_corpus_softmax_of_mixed_texts_has_the_tokens_of_each(tiny: Encoder, tmp_path: Path) -> None:
+    """BAD-X: a token that only the other language's text has is a target too."""
+    with_adapter(tiny)
+    texts = []
+    for language, first in (("swe", 100), ("eng", 140)):
+        folder = tmp_path / language
+        folder.mkdir()
+        tokens = np.arange(first, first + 60, dtype=np.dtype("<i4"))
+        np.save(folder / "tokens.npy", tokens)
+        for part in ("train", "held_out"):
+            tokens[:56].tofile(folder / f"{part}.bin")
+        corpus = Corpus(language=language, has_spaces=True, sources=(), digests=(), tokenizer="", block_size=8,
+                        max_tokens=60)  # fmt: skip
+        texts.append((folder, corpus, 1.0))
+    text = MaskedLm.of(tiny, texts, "corpus", seed=1)
+    assert text.vocabulary is not None
+    places = text.vocabulary.place_V.tolist()
+    assert [token for token, place in enumerate(places) if place >= 0] == list(range(100, 200))
 
 
 def test_the_held_out_loss_is_the_same_in_batches_of_any_size(
