@@ -27,11 +27,10 @@ from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.manifest import read_manifest
 from madx.pipeline.helpers import make
-from madx.pipeline.plan import check_plan
 from madx.pipeline.project import project, read_recipe
 from madx.pipeline.recipe import Recipe, recipe_from
 from madx.pipeline.run import Progress
-from madx.pipeline.whole import run_whole
+from madx.pipeline.whole import run_steps, run_whole
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
 from madx.stages.predictions import predictions_path, read_predictions
@@ -197,10 +196,8 @@ def train_language(
         recipe, HERE, None, Path(results), [Path(c) for c in catalog], device, _in_memory(encoder)
     )
     step = planner.language_adapter(planner.language(language).code)
-    plan = planner.plan_of([step])
-    check_plan(plan, session)
-    make(plan, session, tell, jobs=1)
-    return session.folder(step)
+    (folder,) = run_steps(planner, session, [step], lambda plan: make(plan, session, tell, jobs=1))
+    return folder
 
 
 def train_task(
@@ -232,10 +229,8 @@ def train_task(
         _in_memory(encoder),
     )  # fmt: skip
     step = planner.cell(planner.task(task), method, planner.language(source).code, seed).stage
-    plan = planner.plan_of([step])
-    check_plan(plan, session)
-    make(plan, session, tell, jobs=1)
-    return session.folder(step)
+    (folder,) = run_steps(planner, session, [step], lambda plan: make(plan, session, tell, jobs=1))
+    return folder
 
 
 def evaluate(

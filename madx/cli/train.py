@@ -23,13 +23,10 @@ HERE = Path("command line")  # beside which there are no files but the working d
 
 def _train(planner: Planner, wanted: Sequence[Step], session: Session, quiet: bool) -> None:
     """These steps and all that they stand on; prints their folders."""
-    from madx.pipeline.plan import check_plan
+    from madx.pipeline.whole import run_steps
 
-    plan = planner.plan_of(wanted)
-    check_plan(plan, session)
-    execute(plan, session, quiet)
-    for step in wanted:
-        print(session.folder(step))
+    for folder in run_steps(planner, session, wanted, lambda plan: execute(plan, session, quiet)):
+        print(folder)
 
 
 def language_train(

@@ -86,16 +86,8 @@ def load_json(text: str, where: str) -> Any:
 
 
 def _what(value: object) -> str:
-    names = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        str: "a text",
-        list: "a list",
-        dict: "an object",
-    }
     said = json.dumps(value, ensure_ascii=False, default=str)[:40]
-    return f"{names.get(type(value), type(value).__name__)} ({said})"
+    return f"{_NAMES.get(type(value), type(value).__name__)} ({said})"
 
 
 def some(names: Sequence[str] | Row) -> str:

@@ -7,6 +7,7 @@ from transformers import AutoTokenizer
 from madx.config import InputError, first_line
 from madx.encoders.load import load_model
 from madx.encoders.reference import EncoderRef
+from madx.store import new_folder
 
 
 def export_encoder(ref: EncoderRef, folder: Path) -> None:
@@ -14,14 +15,13 @@ def export_encoder(ref: EncoderRef, folder: Path) -> None:
 
     Raises InputError where `folder` has something in it, or the encoder has no trained masked-LM head.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is there already; choose a new folder")
-    model, head_is_trained = load_model(ref)
-    if not head_is_trained:
-        raise InputError(f"model '{ref.name}' has no trained masked-LM head, which the folder would need")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(ref.path, revision=ref.revision)
-    except (OSError, ValueError) as error:
-        raise InputError(f"model '{ref.name}': no tokenizer: {first_line(error)}") from None
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with new_folder(folder) as new:
+        model, head_is_trained = load_model(ref)
+        if not head_is_trained:
+            raise InputError(f"model '{ref.name}' has no trained masked-LM head, which the folder would need")
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(ref.path, revision=ref.revision)
+        except (OSError, ValueError) as error:
+            raise InputError(f"model '{ref.name}': no tokenizer: {first_line(error)}") from None
+        model.save_pretrained(new)
+        tokenizer.save_pretrained(new)

@@ -1,7 +1,7 @@
-"""The whole pipeline, for the command line and for Python: plan, check, make, write the run's folder and its report."""
+"""The pipeline as a whole and in part, for the command line and for Python: plan, check, make, say where it is."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from madx.pipeline.folder import write_run
@@ -9,6 +9,7 @@ from madx.pipeline.plan import Plan, check_plan
 from madx.pipeline.planner import Planner
 from madx.report.page import write_report
 from madx.stages.session import Session
+from madx.stages.step import Step
 from madx.store import io_errors
 
 
@@ -27,3 +28,11 @@ def run_whole(
     with io_errors(folder):
         write_report(folder, write_run(plan, session, folder, time.perf_counter() - began, recipe))
     return folder
+
+
+def run_steps(planner: Planner, session: Session, wanted: Sequence[Step], make: Callable[[Plan], None]) -> list[Path]:
+    """Some steps, and all that they stand on, made as `run_whole` makes a recipe's; their folders."""
+    plan = planner.plan_of(wanted)
+    check_plan(plan, session)
+    make(plan)
+    return [session.folder(step) for step in wanted]

@@ -116,6 +116,23 @@ class Tokens:
                 self._words[word] = tuple(ids) or (self.tokenizer.unk_token_id,)
         return [self._words[w] for w in words]
 
+    def parts(self, words: Sequence[str]) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
+        """A sentence in parts that fit, split between words: each part's first word, and its words' subwords."""
+        room = self.max_length - 2
+        start, size, part = 0, 0, list[tuple[int, ...]]()
+        for number, piece in enumerate(ids[:room] for ids in self.words(words)):
+            if size + len(piece) > room:
+                yield start, part
+                start, size, part = number, 0, []
+            part.append(piece)
+            size += len(piece)
+        if part:
+            yield start, part
+
+    def joined(self, pieces: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """A sequence of these words."""
+        return self.single([i for piece in pieces for i in piece])
+
     def single(self, ids: Sequence[int]) -> tuple[int, ...]:
         return (self.cls, *ids[: self.max_length - 2], self.sep)
 

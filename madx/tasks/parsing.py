@@ -104,23 +104,14 @@ def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> lis
     `target`: (head in the part, relation's number) of each word; `extra`: (subwords of each word, first word's number).
     """
     index = {label: i for i, label in enumerate(spec.labels)}
-    room = tokens.max_length - 2
     found: list[Feature] = []
     for number, example in enumerate(examples):
-        pieces = [ids[:room] for ids in tokens.words(example.inputs)]
-        start = 0
-        while start < len(pieces):
-            end, size = start, 0
-            while end < len(pieces) and size + len(pieces[end]) <= room:
-                size += len(pieces[end])
-                end += 1
-            part = pieces[start:end]
+        for start, pieces in tokens.parts(example.inputs):
+            end = start + len(pieces)
             target = [
                 (_within(head_, start, end), index[relation]) for head_, relation in (example.gold or [])[start:end]
             ]
-            ids = tokens.single([i for piece in part for i in piece])
-            found.append(Feature((ids,), None, target, number, (list(map(len, part)), start)))
-            start = end
+            found.append(Feature((tokens.joined(pieces),), None, target, number, (list(map(len, pieces)), start)))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,22 +128,12 @@ def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> lis
     `target`: label numbers; `extra`: (position of each word's first subword, number of the first word).
     """
     index = {label: i for i, label in enumerate(spec.labels)}
-    room = tokens.max_length - 2
     found: list[Feature] = []
     for number, example in enumerate(examples):
-        pieces = [ids[:room] for ids in tokens.words(example.inputs)]
-        start = 0
-        while start < len(pieces):
-            ids: list[int] = []
-            positions: list[int] = []
-            end = start
-            while end < len(pieces) and len(ids) + len(pieces[end]) <= room:
-                positions.append(len(ids) + 1)
-                ids.extend(pieces[end])
-                end += 1
-            target = [index[label] for label in example.gold[start:end]] if example.gold is not None else []
-            found.append(Feature((tokens.single(ids),), None, target, number, (positions, start)))
-            start = end
+        for start, pieces in tokens.parts(example.inputs):
+            positions = list(accumulate(map(len, pieces[:-1]), initial=1))
+            target = [index[label] for label in (example.gold or [])[start : start + len(pieces)]]
+            found.append(Feature((tokens.joined(pieces),), None, target, number, (positions, start)))
     return found
 
 
