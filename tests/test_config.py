@@ -22,9 +22,9 @@ from madx.stages.evaluate import Evaluation
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import MergedAdapter, Weighted
-from madx.stages.step import Step, closure
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
+from madx.step import Step, closure
 from madx.tasks.data import LabelledData
 from madx.training.fit import Schedule
 

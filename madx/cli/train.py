@@ -16,7 +16,7 @@ from madx.pipeline.project import project
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
     from madx.stages.session import Session
-    from madx.stages.step import Step
+    from madx.step import Step
 
 HERE = Path("command line")  # beside which there are no files but the working directory's
 

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 from madx.adapters.bank import Adapter, AdapterBank
-from madx.adapters.setup import Parallel, Setup
+from madx.adapters.setup import Parallel, Setup, Stack
 from madx.adapters.spec import BottleneckSpec
 from madx.config import InputError, first_line
 from madx.device import Precision, choose_precision
+from madx.encoders.changes import WeightChange
 from madx.encoders.families import family_of
 from madx.encoders.lm_head import Decoder, LmHead, summed_cross_entropy
 from madx.encoders.load import load_model, quietly
@@ -54,6 +55,8 @@ class Encoder:
         # positions that a tokenised text may fill, special tokens included
         self.max_length: int = config.max_position_embeddings - self.family.first_position(config)
         self.adapters = AdapterBank(self.width, self.num_layers, self.family.embedding_width(config))
+        self.changes: dict[str, WeightChange] = {}
+        self._changed_by: tuple[str, ...] = ()
         self.has_types = self.family.has_types
         self.pad_id: int = config.pad_token_id or 0
         self.can_pack = pack and self.device.type == "cpu" and config._attn_implementation == "sdpa"
@@ -81,9 +84,18 @@ class Encoder:
     def activate(self, *setup: Setup) -> None:
         """Stack these adapters, first to last, or take one composition of them; none: the bare encoder.
 
-        Raises KeyError for an adapter that isn't there.
+        A name may also be a change of the encoder's weights, by itself or in the stack. Raises KeyError for an adapter
+        that isn't there.
         """
-        self.adapters.activate(*setup)
+        parts = [child for part in setup for child in (part.children if isinstance(part, Stack) else (part,))]
+        on = tuple(part for part in parts if isinstance(part, str) and part in self.changes)
+        if on != self._changed_by:
+            for name in reversed(self._changed_by):
+                self.changes[name].off()
+            self._changed_by = on
+            for name in on:
+                self.changes[name].on()
+        self.adapters.activate(*(part for part in parts if part not in on) if on else setup)
 
     @functools.cached_property
     def lm_head(self) -> LmHead:
@@ -253,16 +265,30 @@ class Encoder:
             self._train(False)
             yield
         finally:
+            self.clear()
             for parameter, value in zip(parameters, before, strict=True):
                 parameter.data.copy_(value)
                 parameter.requires_grad_(False)
                 parameter.grad = None
-            self.clear()
 
     def clear(self) -> None:
         """No adapters, evaluation mode."""
+        self.activate()
+        for change in self.changes.values():
+            change.drop()
+        self.changes.clear()
         self.adapters.clear()
         self._train(False)
+
+    @contextmanager
+    def decoder_apart(self) -> Iterator[None]:
+        """Within, the masked-LM head's decoder is what the embeddings are now, whatever becomes of them."""
+        tied = self.lm_head.weight
+        self.lm_head.weight = nn.Parameter(tied.detach().clone(), requires_grad=False)
+        try:
+            yield
+        finally:
+            self.lm_head.weight = tied
 
     def masked_lm_logits(self, states_MD: Tensor) -> Tensor:
         """Logits over the vocabulary at the given positions only, (M, D) to (M, V)."""

@@ -4,7 +4,7 @@ Pfeiffer et al. 2020, sections 3.1 (language) and 3.2 (task).
 """
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import nn
@@ -14,6 +14,9 @@ from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.methods.method import Method
+
+if TYPE_CHECKING:
+    from madx.stages.session import Session
 
 
 class BottleneckAdapter(Method):
@@ -28,14 +31,14 @@ class BottleneckAdapter(Method):
         except ValueError as error:
             raise InputError(str(error)) from None
 
-    def attach(self, encoder: Encoder, name: str, seed: int) -> dict[str, nn.Parameter]:
+    def attach(self, encoder: Encoder, name: str, seed: int, session: "Session") -> dict[str, nn.Parameter]:
         torch.manual_seed(seed)
         adapter = encoder.adapters.add(name, self.spec).to(encoder.device)
-        encoder.adapters.activate(name)
+        encoder.activate(name)
         return {f"adapter.{key}": parameter for key, parameter in adapter.named_parameters()}
 
     def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
-        encoder.adapters.activate(*([language] if language else []), name)
+        encoder.activate(*([language] if language else []), name)
 
     def lowest_layer(self, encoder: Encoder) -> int:
         left_out = self.spec.in_layers(encoder.num_layers).leave_out
@@ -45,4 +48,5 @@ class BottleneckAdapter(Method):
         save_adapter(folder, encoder, name, save_as=save_as)
 
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:
-        load_adapter(folder, encoder, load_as=name)
+        _, adapter = load_adapter(folder, encoder, load_as=name)
+        adapter.requires_grad_(False)  # nothing is saved or computed for gradients below what is trained

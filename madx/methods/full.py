@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
 
@@ -10,6 +10,9 @@ from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.formats.tensors import load_tensors, save_tensors
 from madx.methods.method import Method
+
+if TYPE_CHECKING:
+    from madx.stages.session import Session
 
 WEIGHTS = "encoder.safetensors"
 
@@ -23,7 +26,7 @@ class Full(Method):
     def borrowed(self, encoder: Encoder) -> AbstractContextManager[None]:
         return encoder.lent(*encoder.base.parameters())
 
-    def attach(self, encoder: Encoder, name: str, seed: int) -> dict[str, nn.Parameter]:
+    def attach(self, encoder: Encoder, name: str, seed: int, session: "Session") -> dict[str, nn.Parameter]:
         return {f"encoder.{key}": parameter for key, parameter in encoder.base.named_parameters()}
 
     def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from madx.config import Frozen
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from madx.encoders.encoder import Encoder
+    from madx.stages.session import Session
 
 
 class Method(Frozen):
@@ -27,8 +28,8 @@ class Method(Frozen):
     def check(self, encoder: Encoder) -> None:
         """Whether it can be attached at all, before any work. Raises InputError."""
 
-    def attach(self, encoder: Encoder, name: str, seed: int) -> dict[str, nn.Parameter]:
-        """Put the new part in, active; its parameters, to be trained."""
+    def attach(self, encoder: Encoder, name: str, seed: int, session: Session) -> dict[str, nn.Parameter]:
+        """Put the new part in, active; its parameters, to be trained. `session`: where the steps are that it names."""
         raise NotImplementedError
 
     def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
@@ -48,5 +49,9 @@ class Method(Frozen):
         raise NotImplementedError
 
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:
-        """Put what was saved there into the encoder. Raises InputError."""
+        """Put what was saved there into the encoder, frozen. Raises InputError."""
         raise NotImplementedError
+
+    def about(self) -> dict[str, Any]:
+        """Its hyper-parameters, for manifests and cards."""
+        return self.model_dump()

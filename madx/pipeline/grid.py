@@ -14,14 +14,16 @@ from madx.adapters.spec import BottleneckSpec
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.method import Method
+from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.stages.language import Share
 from madx.stages.merge import softmax_of_nearness
-from madx.stages.step import AdapterStep
+from madx.step import AdapterStep
 
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
     from madx.pipeline.recipe import Recipe
     from madx.stages.language import LanguageStage
+    from madx.stages.task import TaskStage
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Trained:
 
     method: Method
     learning_rate: float
+    after: Callable[[TaskStage], TaskStage] = lambda first: first  # a second training, which the first one prepares
 
 
 def task_adapter(recipe: Recipe) -> Trained:
@@ -38,6 +41,16 @@ def task_adapter(recipe: Recipe) -> Trained:
 
 def every_weight(recipe: Recipe) -> Trained:
     return Trained(Full(), recipe.full.learning_rate)
+
+
+def sparse_change(recipe: Recipe) -> Trained:
+    """LT-SFT (Ansell et al. 2022): the entries that a first training moved farthest, trained from the start again."""
+
+    def second(first: TaskStage) -> TaskStage:
+        return first.model_copy(update={"method": SparseFineTuning(ticket=first)})
+
+    first = LotteryTicket(share=recipe.sparse.task_share, l1=0.0, norms=True)
+    return Trained(first, recipe.sparse.learning_rate, second)
 
 
 def own(planner: Planner, code: str) -> AdapterStep:
@@ -79,6 +92,15 @@ def from_source(planner: Planner, code: str) -> AdapterStep:
         return planner.language_adapter(source)
     start, near = planner.language_adapter(source), planner.recipe.language_adapter.near
     return planner.language_stage(code).model_copy(update={"start": start, "near": near})
+
+
+def sparse_language_change(planner: Planner, code: str) -> AdapterStep:
+    """The same for a language; its decoder and the encoder's norms stay as they are."""
+    stage, sparse = planner.language_stage(code), planner.recipe.sparse
+    schedule = stage.schedule.model_copy(update={"learning_rate": sparse.mlm_learning_rate})
+    ticket = LotteryTicket(share=sparse.language_share, l1=sparse.l1)
+    first = stage.model_copy(update={"method": ticket, "schedule": schedule})
+    return first.model_copy(update={"method": SparseFineTuning(ticket=first)})
 
 
 Weigh = Callable[["Planner", str, "list[str]"], "list[float]"]
@@ -154,6 +176,7 @@ GRID: dict[str, Row] = {
     "tlr": Row(task_adapter, "sources and targets", "target"),
     "bad-x": Row(task_adapter, "target", "target", adapter=bilingual),
     "madx-from-source": Row(task_adapter, "sources", "target", adapter=from_source),
+    "lt-sft": Row(sparse_change, "sources", "target", adapter=sparse_language_change),
     "merge-mean": Row(task_adapter, "sources", "target", adapter=merged(equally), possible=anything),
     "merge-family": Row(task_adapter, "sources", "target", adapter=merged(by_family), possible=anything),
     "merge-source": Row(task_adapter, "sources", "target", adapter=merged(half_source), possible=anything),

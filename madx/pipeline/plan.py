@@ -12,9 +12,9 @@ from madx.pipeline.recipe import Recipe
 from madx.stages.evaluate import Evaluation
 from madx.stages.imported import ImportedAdapter
 from madx.stages.session import Session
-from madx.stages.step import AdapterStep, Step, closure
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
+from madx.step import AdapterStep, Step, closure
 from madx.tasks.data import LabelledData
 
 

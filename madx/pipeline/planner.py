@@ -25,9 +25,9 @@ from madx.stages.alignment import Alignment
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage
 from madx.stages.merge import MergedAdapter, Weighted
-from madx.stages.step import AdapterStep, Step
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
+from madx.step import AdapterStep, Step
 from madx.tasks.data import LabelledData, Split, labelled_data
 from madx.tasks.kinds import kind_of
 from madx.training.fit import Schedule
@@ -286,7 +286,7 @@ class Planner:
                 raise InputError(f"task '{task.name}' has no training data for the source language '{code}'")
         dev = [self.labelled(task, code, "dev") for code in self.source_codes]
         cycle = row.below in ("sources and targets", "target")
-        return TaskStage(
+        first = TaskStage(
             encoder=self.encoder,
             train=tuple(data for data in train if data),
             dev=tuple(data for data in dev if data),
@@ -303,3 +303,4 @@ class Planner:
             lower_layers="run" if cycle else settings.lower_layers,  # under another adapter they are other states
             seed=seed,
         )
+        return trained.after(first)

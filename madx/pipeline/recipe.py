@@ -85,6 +85,16 @@ class FullSettings(Frozen):
     mlm_learning_rate: float = Field(5e-5, gt=0)
 
 
+class SparseSettings(Frozen):
+    """lt-sft; epochs, steps and batches are the adapters'. Defaults: Ansell et al. 2022, section 4.3."""
+
+    language_share: float = Field(0.04, gt=0, le=1)  # of the encoder's weights, for a language
+    task_share: float = Field(0.08, gt=0, le=1)
+    l1: float = Field(0.1, ge=0)  # pull towards the encoder while a language's entries are chosen
+    learning_rate: float = Field(5e-5, gt=0)
+    mlm_learning_rate: float = Field(5e-5, gt=0)
+
+
 class EvaluationSettings(Frozen):
     bootstrap: int = Field(1000, ge=0, le=100_000)
     weights: Literal["fp32", "int8"] = "fp32"  # int8: the frozen encoder in 8 bits, on CPUs; faster, not the same
@@ -123,6 +133,7 @@ class Recipe(Frozen):
     language_adapter: LanguageAdapterSettings = LanguageAdapterSettings()
     task_adapter: TaskAdapterSettings = TaskAdapterSettings()
     full: FullSettings = FullSettings()
+    sparse: SparseSettings = SparseSettings()
     limit: dict[str, Limit] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
 

@@ -9,7 +9,7 @@ from madx.config import RunError
 from madx.device import peak_memory, reset_peak_memory
 from madx.pipeline.plan import Plan
 from madx.stages.session import Session
-from madx.stages.step import Result, Step
+from madx.step import Result, Step
 from madx.store import io_errors
 
 

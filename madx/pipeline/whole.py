@@ -9,7 +9,7 @@ from madx.pipeline.plan import Plan, check_plan
 from madx.pipeline.planner import Planner
 from madx.report.page import write_report
 from madx.stages.session import Session
-from madx.stages.step import Step
+from madx.step import Step
 from madx.store import io_errors
 
 

@@ -22,7 +22,7 @@ from madx.corpora.word_links import word_links, words_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.sites import Positions
 from madx.stages.session import Session
-from madx.stages.step import AdapterStep
+from madx.step import AdapterStep
 from madx.tasks.batches import Tokens
 from madx.training.fit import Part
 

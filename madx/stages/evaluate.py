@@ -13,8 +13,8 @@ from madx.encoders.int8 import int8_weights
 from madx.stages.predictions import PREDICTIONS, write_predictions
 from madx.stages.scoring import score_examples
 from madx.stages.session import Session
-from madx.stages.step import AdapterStep, Result, Step
 from madx.stages.task import TaskStage
+from madx.step import AdapterStep, Result, Step
 from madx.tasks.data import LabelledData
 
 

@@ -9,7 +9,7 @@ from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.card import write_card
 from madx.formats.manifest import read_manifest, seal
 from madx.stages.session import Session
-from madx.stages.step import AdapterStep, Result
+from madx.step import AdapterStep, Result
 
 
 class ImportedAdapter(AdapterStep):

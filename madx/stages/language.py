@@ -25,8 +25,8 @@ from madx.methods.method import Method
 from madx.stages.alignment import AlignedText, Alignment
 from madx.stages.masked_lm import MaskedLm
 from madx.stages.session import Session
-from madx.stages.step import AdapterStep, Result
 from madx.stages.text import TextStage
+from madx.step import AdapterStep, Result
 from madx.training.fit import Part, Schedule, Validation, fit
 
 
@@ -74,6 +74,10 @@ class LanguageStage(AdapterStep):
         if self.alignment:
             self.alignment.parallel.pairs()
 
+    def attach(self, encoder: Encoder, session: Session) -> str:
+        self.method.load(session.folder(self), encoder, self.subject)
+        return self.subject
+
     def run(self, folder: Path, session: Session) -> Result:
         encoder = session.encoder(self.encoder)
         head = list(encoder.lm_head.trainable())
@@ -116,7 +120,7 @@ class LanguageStage(AdapterStep):
     def _attach(self, encoder: Encoder, head: list[nn.Parameter], session: Session) -> dict[str, nn.Parameter]:
         """The new language adapter, active, and the masked-LM head's dense and norm: what is trained."""
         seed = seed_of("language adapter", self.subject, self.seed)
-        parameters = self.method.attach(encoder, self.subject, seed)
+        parameters = self.method.attach(encoder, self.subject, seed, session)
         if self.start is not None:
             _, other = load_adapter(session.folder(self.start), encoder, load_as="start")
             encoder.adapters.get(self.subject).load_state_dict(other.state_dict())
@@ -160,7 +164,7 @@ class LanguageStage(AdapterStep):
                 **session.result(self.text),
             },
             "hyper_parameters": {
-                **self.method.model_dump(),
+                **self.method.about(),
                 **self.schedule.model_dump(),
                 "batch_tokens": self.batch_tokens,
                 "softmax": self.softmax,

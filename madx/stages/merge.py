@@ -18,7 +18,7 @@ from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.card import write_card
 from madx.formats.manifest import seal
 from madx.stages.session import Session
-from madx.stages.step import AdapterStep, Result
+from madx.step import AdapterStep, Result
 
 TEMPERATURE = 0.1  # of the softmax over nearness in the family tree; at 1 the weights are nearly equal
 

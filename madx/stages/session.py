@@ -12,7 +12,7 @@ import torch
 from madx.config import InputError, digest
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import EncoderRef
-from madx.stages.step import Step
+from madx.step import Step
 from madx.store import Store
 from madx.tasks.data import LabelledData, Statement
 from madx.training.fit import Run

@@ -21,8 +21,8 @@ from madx.stages.language import LanguageStage
 from madx.stages.lower_states import LowerStates
 from madx.stages.session import Session
 from madx.stages.source_data import Batches, SourceData
-from madx.stages.step import AdapterStep, Result, Step
 from madx.stages.task_model import TaskModel, in_encoder
+from madx.step import AdapterStep, Result, Step
 from madx.tasks.data import LabelledData
 from madx.tasks.kinds import kind_of
 from madx.training.fit import Part, Schedule, Validation, fit
@@ -59,7 +59,7 @@ class TaskStage(Step):
         encoder = session.encoder(self.encoder)
         with self.method.borrowed(encoder), encoder.training():
             over = self._attach_below(encoder, session)
-            parameters, model = self._new(encoder)
+            parameters, model = self._new(encoder, session)
             data = SourceData(model, self.train, self.dev)
             batches = Batches(data.features, self.batch_size, self.seed)
             lower = self._lower_states(model, data, over, folder, session)
@@ -103,10 +103,10 @@ class TaskStage(Step):
             self.start.method.load(session.folder(self.start), encoder, self.start.subject)
         return [adapter.attach(encoder, session) for adapter in self.below]
 
-    def _new(self, encoder: Encoder) -> tuple[dict[str, nn.Parameter], TaskModel]:
+    def _new(self, encoder: Encoder, session: Session) -> tuple[dict[str, nn.Parameter], TaskModel]:
         """What is trained: the method's part and the head, with fresh weights."""
         parameters = self.method.attach(
-            encoder, in_encoder(self.subject), seed_of("task adapter", self.subject, self.seed)
+            encoder, in_encoder(self.subject), seed_of("task adapter", self.subject, self.seed), session
         )
         torch.manual_seed(seed_of("head", self.subject, self.seed))
         task = self.train[0].task
@@ -162,6 +162,6 @@ class TaskStage(Step):
             "source": [data.language for data in self.train],
             "base_model": self.encoder.model_dump(include={"name", "digest", "revision"}),
             "language_adapters": [adapter.subject for adapter in self.below],
-            "hyper_parameters": {**self.method.model_dump(), **self.model_dump(include=settings)},
+            "hyper_parameters": {**self.method.about(), **self.model_dump(include=settings)},
             "dev": result["evaluations"],
         }

@@ -6,7 +6,7 @@ from typing import ClassVar
 from madx.corpora.prepare import Corpus
 from madx.encoders.reference import EncoderRef
 from madx.stages.session import Session
-from madx.stages.step import Result, Step
+from madx.step import Result, Step
 
 
 class TextStage(Step):

@@ -231,7 +231,7 @@ def test_a_target_needs_no_labels(project: Path) -> None:
 
 def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -> None:
     """MAD-X 2.0, BAD-X, a warm start held near its beginning, and merges for a language whose own text is not used."""
-    methods = ["madx-2", "bad-x", "madx-from-source", "merge-mean", "merge-family", "merge-source"]
+    methods = ["madx-2", "bad-x", "madx-from-source", "lt-sft", "merge-mean", "merge-family", "merge-source"]
     settings = [
         word
         for setting in (f"methods={json.dumps(methods)}", "seeds=[1]", "language_adapter.near=0.01")

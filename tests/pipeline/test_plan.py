@@ -52,6 +52,7 @@ EXPECTED = {
     "tlr": (["eng", "swe", "nno"], "nno", None),
     "bad-x": (["nno+eng"], "nno+eng", None),
     "madx-from-source": (["eng"], "nno", None),
+    "lt-sft": (["eng"], "nno", None),
     "merge-mean": (["eng"], "nno", None),
     "merge-family": (["eng"], "nno", None),
     "merge-source": (["eng"], "nno", None),

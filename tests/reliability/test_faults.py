@@ -23,7 +23,7 @@ from madx.formats.tensors import load_tensors, save_pickle, save_tensors
 from madx.pipeline.plan import Plan
 from madx.pipeline.run import Progress, run_plan
 from madx.stages.session import Session
-from madx.stages.step import Result, Step, closure
+from madx.step import Result, Step, closure
 from madx.store import Store, write_bytes
 
 STRIDE = 1 if "MADX_HOSTILE" in os.environ else 4

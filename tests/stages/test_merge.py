@@ -13,7 +13,7 @@ from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.stages.merge import MergedAdapter, Weighted, nearness, softmax_of_nearness
 from madx.stages.session import Session
-from madx.stages.step import AdapterStep
+from madx.step import AdapterStep
 from madx.store import Store
 
 SPEC = BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec())

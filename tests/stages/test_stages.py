@@ -15,8 +15,8 @@ from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.stages.session import Session
-from madx.stages.step import AdapterStep
 from madx.stages.task_model import in_encoder
+from madx.step import AdapterStep
 from madx.store import Store
 
 
@@ -57,7 +57,7 @@ def test_a_task_may_have_a_languages_name(tiny: Encoder, tmp_path: Path) -> None
     """`pos` and `ner` are languages too (ISO 639-3); on disk both keep their names."""
     method, ids, name = BottleneckAdapter(), torch.tensor([[1, 50, 60, 2]]), in_encoder("ner")
     language = tiny.adapters.add("ner", BottleneckSpec(invertible=InvertibleSpec()))
-    method.attach(tiny, name, seed=1)
+    method.attach(tiny, name, seed=1, session=Session(Store(tmp_path), tiny.device))
     method.retarget(tiny, name, "ner")
     assert tiny.adapters.get("ner") is language
     assert tiny.adapters.invertible is language.invertible
