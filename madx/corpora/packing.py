@@ -81,6 +81,12 @@ class Blocks:
             self._cached = (epoch, seed)
         return self._permutation
 
+    def first(self, count: int) -> "Blocks":
+        """The same file's first blocks alone."""
+        part = Blocks(Path(self._file.name), self.length)
+        part._size = min(count, self._size)
+        return part
+
     def in_order(self, size: int) -> Iterator[np.ndarray]:
         for start in range(0, len(self), size):
             yield self._rows(start, min(size, len(self) - start))
@@ -100,11 +106,15 @@ class Mixture:
         weights = np.array([weight for _, weight in parts], dtype=np.float64)
         ends = np.round(np.cumsum(weights / weights.sum()) * self.PATTERN).astype(int)
         self.counts = np.diff(ends, prepend=0)
+        self._size = sum(map(len, self.texts))
         self.order = np.random.default_rng((seed, len(parts))).permutation(
             np.repeat(np.arange(len(parts)), self.counts)
         )
         # how many rows of the same text come before, within the pattern
         self.before = [int((self.order[:i] == which).sum()) for i, which in enumerate(self.order)]
+
+    def __len__(self) -> int:
+        return self._size
 
     def batch(self, number: int, size: int, seed: int) -> np.ndarray:
         """Batch `number`, (size, length)."""

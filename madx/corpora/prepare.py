@@ -19,6 +19,7 @@ from madx.device import one_ahead
 from madx.store import fsync_file
 
 TRAIN = "train.bin"
+HELD_OUT = "held_out.bin"
 VOCABULARY = "tokens.npy"  # the ids that the text to train on has
 HELD_OUT_SHARE = 0.05
 HELD_OUT_TOKENS = 100_000  # enough for a loss to two decimals; the rest is trained on

@@ -56,6 +56,7 @@ class Encoder:
         self.max_length: int = config.max_position_embeddings - self.family.first_position(config)
         self.adapters = AdapterBank(self.width, self.num_layers, self.family.embedding_width(config))
         self.changes: dict[str, WeightChange] = {}
+        self.setups: dict[str, Setup] = {}  # names for several adapters at once
         self._changed_by: tuple[str, ...] = ()
         self.has_types = self.family.has_types
         self.pad_id: int = config.pad_token_id or 0
@@ -84,10 +85,10 @@ class Encoder:
     def activate(self, *setup: Setup) -> None:
         """Stack these adapters, first to last, or take one composition of them; none: the bare encoder.
 
-        A name may also be a change of the encoder's weights, by itself or in the stack. Raises KeyError for an adapter
-        that isn't there.
+        A name may also be one of `setups`, or a change of the encoder's weights, by itself or in the stack. Raises
+        KeyError for an adapter that isn't there.
         """
-        parts = [child for part in setup for child in (part.children if isinstance(part, Stack) else (part,))]
+        parts = [child for part in setup for child in self._in_turn(part)]
         on = tuple(part for part in parts if isinstance(part, str) and part in self.changes)
         if on != self._changed_by:
             for name in reversed(self._changed_by):
@@ -95,7 +96,14 @@ class Encoder:
             self._changed_by = on
             for name in on:
                 self.changes[name].on()
-        self.adapters.activate(*(part for part in parts if part not in on) if on else setup)
+        self.adapters.activate(*(part for part in parts if part not in on))
+
+    def _in_turn(self, setup: Setup) -> list[Setup]:
+        """What a stack's name stands for, first to last, or a stack itself."""
+        setup = self.setups.get(setup, setup) if isinstance(setup, str) else setup
+        if isinstance(setup, Stack):
+            return [part for child in setup.children for part in self._in_turn(child)]
+        return [setup]
 
     @functools.cached_property
     def lm_head(self) -> LmHead:
@@ -277,6 +285,7 @@ class Encoder:
         for change in self.changes.values():
             change.drop()
         self.changes.clear()
+        self.setups.clear()
         self.adapters.clear()
         self._train(False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from madx.catalog.find import Catalogue
-from madx.catalog.language import Language
+from madx.catalog.language import Language, TextSource
 from madx.catalog.task import TaskSpec
 from madx.config import InputError
 from madx.corpora.prepare import Corpus
@@ -16,12 +16,14 @@ from madx.formats.manifest import check
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.pipeline.grid import GRID, Row
+from madx.pipeline.joint import Joint
 from madx.pipeline.plan import Cell, Plan, plan_of
 from madx.pipeline.recipe import Recipe
 from madx.pipeline.sources import Sources
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import digests_of, fetch
 from madx.stages.alignment import Alignment
+from madx.stages.arithmetic import Arithmetic
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage
 from madx.stages.merge import MergedAdapter, Weighted
@@ -56,6 +58,8 @@ class Planner:
         self._ready: dict[str, AdapterStep] = {}
         self._adapters: dict[tuple[Row, str], AdapterStep] = {}
         self._stages: dict[tuple[str, Row, tuple[str, ...], int], TaskStage] = {}
+        self._without_text = {self.language(name).code for name in recipe.without_text}
+        self.joint = Joint(self)
         self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
 
     def plan(self) -> Plan:
@@ -145,7 +149,15 @@ class Planner:
         return [code for code in codes if code not in without]
 
     def has_adapter_or_text(self, code: str) -> bool:
-        return code in self._imported or bool(self.sources.text(code))
+        return self.has_ready(code) or (code not in self._without_text and bool(self.sources.text(code)))
+
+    def has_ready(self, code: str) -> bool:
+        """Whether the recipe names an adapter for it."""
+        return code in self._imported
+
+    def has_lines(self, code: str, count: int) -> bool:
+        """Whether it has so many lines of text."""
+        return code not in self._without_text and self.sources.has_lines(code, count)
 
     def _tested_sources(self, task: TaskSpec, method: str) -> list[str]:
         """Sources that are scored too; not by what starts from a target's own encoder."""
@@ -165,18 +177,26 @@ class Planner:
         return self._texts[code]
 
     def _text(self, code: str) -> TextStage:
-        language, settings = self.language(code), self.recipe.language_adapter
+        language = self.language(code)
         sources = self.sources.text(code)
+        if code in self._without_text:
+            raise InputError(
+                f"'{code}' is in without_text, and a method needs its text; hold it to others with [limit]"
+            )
         if not sources:
             hint = "" if self.data else "; was --data DIR forgotten?"
             raise InputError(
                 f"'{code}' ({language.name}) has no text in the catalogue{hint} Give it some: [text] {code} = \"FILE\""
             )
+        return self._text_of(language, sources)
+
+    def _text_of(self, language: Language, sources: list[TextSource]) -> TextStage:
+        settings = self.recipe.language_adapter
         needed = settings.steps * settings.batch_tokens
         return TextStage(
             encoder=self.encoder,
             corpus=Corpus(
-                language=code,
+                language=language.code,
                 has_spaces=language.has_spaces,
                 sources=tuple(sources),
                 digests=self.sources.text_digests(sources),
@@ -202,17 +222,43 @@ class Planner:
 
     def others(self, code: str) -> list[str]:
         """The recipe's other languages that have an adapter or text for one, sources first."""
-        known = [] if self.recipe.targets == "all" else [self.language(name).code for name in self.recipe.targets]
-        known += [*self._imported]
-        every = dict.fromkeys([*self.source_codes, *known])
+        every = dict.fromkeys([*self._languages, *self._imported])
         return [other for other in every if other != code and self.has_adapter_or_text(other)]
+
+    @property
+    def languages_with_text(self) -> list[str]:
+        """The recipe's languages that have some, sources first."""
+        return [code for code in self._languages if self.has_lines(code, 1)]
+
+    @property
+    def _languages(self) -> list[str]:
+        """Sources, targets that it names, and relatives."""
+        targets = () if self.recipe.targets == "all" else self.recipe.targets
+        named = [self.language(name).code for name in (*targets, *self.recipe.relatives)]
+        return list(dict.fromkeys([*self.source_codes, *named]))
 
     def merged(self, code: str, others: Sequence[str], weights: Sequence[float]) -> MergedAdapter:
         parts = [
             Weighted(adapter=self.language_adapter(other), weight=weight)
             for other, weight in zip(others, weights, strict=True)
         ]
-        return MergedAdapter(encoder=self.encoder, language=code, parts=tuple(parts))
+        text = self.text(code) if self.has_lines(code, 1) else None
+        return MergedAdapter(encoder=self.encoder, language=code, parts=tuple(parts), judged_on=text)
+
+    def arithmetic(self, code: str) -> Arithmetic:
+        own, other = self.language_adapter(code), self.language_adapter(self.source_codes[0])
+        return Arithmetic(encoder=self.encoder, own=own, other=other, text=self.text(code))
+
+    def domain_adapter(self) -> LanguageStage:
+        """On text of the recipe's domain in the source's language, over that one's adapter."""
+        domain, source = self.recipe.domain, self.source_codes[0]
+        if domain is None:
+            raise InputError('madx-domain: the recipe has no domain; [domain] name = "NAME", text = ["FILE"]')
+        text = self._text_of(self.language(source), self.sources.own(domain.text))
+        below = (self.language_adapter(source),)
+        method = BottleneckAdapter(spec=self.recipe.language_adapter.spec.model_copy(update={"invertible": None}))
+        about = {"text": text, "below": below, "called": domain.name, "method": method}
+        return self.language_stage(source).model_copy(update=about)
 
     def language_stage(self, code: str) -> LanguageStage:
         """Stage one on the language's text, as the recipe has it; methods take it and change what they do otherwise."""

@@ -30,7 +30,8 @@ class LanguageAdapterSettings(Frozen):
     max_length: int = Field(256, ge=16, le=1 << 17)
     softmax: Literal["full", "corpus"] = "full"  # corpus: over the tokens that the text has; faster, not the same
     source_share: float = Field(1.0, gt=0, le=100)  # bad-x: the source's text, for one part of the language's own
-    near: float = Field(0.0, ge=0)  # madx-from-source: pull towards where it began
+    near: float = Field(0.0, ge=0)  # madx-from-...: pull towards where it began
+    kl: float = Field(0.1, gt=0)  # madx-kl: pull towards the encoder's own predictions
     alignment_weight: float = Field(1.0, gt=0)  # madx-aligned: beside the masked-LM loss
     alignment_pairs: int = Field(32, ge=2, le=1 << 20)  # sentence pairs in an update
     seed: int = Field(1, ge=0, le=MOST)
@@ -95,6 +96,21 @@ class SparseSettings(Frozen):
     mlm_learning_rate: float = Field(5e-5, gt=0)
 
 
+class JointSettings(Frozen):
+    """hierarchical and generated: one training on all languages' text. Rates and batches are the language adapters'."""
+
+    reduction_factor: float = Field(16.0, gt=0)
+    layer_shared: bool = False  # generated: one generator for all layers
+    steps: int | None = Field(None, ge=1, le=MOST)  # None: as many as the languages take one by one
+
+
+class DomainSettings(Frozen):
+    """madx-domain: text of a domain, in the source's language."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=40)
+    text: tuple[str, ...] = Field(min_length=1)
+
+
 class EvaluationSettings(Frozen):
     bootstrap: int = Field(1000, ge=0, le=100_000)
     weights: Literal["fp32", "int8"] = "fp32"  # int8: the frozen encoder in 8 bits, on CPUs; faster, not the same
@@ -127,6 +143,8 @@ class Recipe(Frozen):
     methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
+    without_text: tuple[str, ...] = ()  # targets that are treated as if they had none
+    relatives: tuple[str, ...] = ()  # languages beside, whose text and adapters merges and joint trainings use
     parallel: dict[str, tuple[str, str]] = {}  # a language's parallel text: the source language's file and its own
     language_adapters: dict[str, str] = {}  # ready-made ones: language = directory
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
@@ -134,6 +152,8 @@ class Recipe(Frozen):
     task_adapter: TaskAdapterSettings = TaskAdapterSettings()
     full: FullSettings = FullSettings()
     sparse: SparseSettings = SparseSettings()
+    joint: JointSettings = JointSettings()
+    domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
 

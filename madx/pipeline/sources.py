@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from madx.catalog.find import Catalogue
 from madx.catalog.language import Language, TextSource
 from madx.config import InputError, file_digest
-from madx.corpora.documents import files_of, find_file
+from madx.corpora.documents import documents, files_of, find_file
 from madx.corpora.parallel import ParallelFiles, ParallelText
 from madx.pipeline.recipe import Recipe
 
@@ -32,8 +34,20 @@ class Sources:
     def _text(self, code: str) -> list[TextSource]:
         language = self.catalogue.language(code)
         if code in self._own_text:
-            return [TextSource(file=str(self._own_file(name))) for name in self._own_text[code]]
+            return self.own(self._own_text[code])
         return [s for s, _ in self._files_there(language)] or [s for s in language.text if s.hub][:1]
+
+    def own(self, names: Sequence[str]) -> list[TextSource]:
+        """Files that a recipe names."""
+        return [TextSource(file=str(self._own_file(name))) for name in names]
+
+    def has_lines(self, code: str, count: int) -> bool:
+        """Whether a language has so many lines of text; of a Hub corpus it is believed."""
+        sources = self.text(code)
+        if any(source.file is None for source in sources):
+            return True
+        lines = (line for source in sources for line in documents(source, self.data))
+        return sum(1 for _ in islice(lines, count)) == count
 
     def text_digests(self, sources: list[TextSource]) -> tuple[str, ...]:
         """Of the files that there are; of a Hub data set all that is known is its name."""

@@ -124,10 +124,10 @@ class SentencePairs:
 
 def alignment_loss(encoder: Encoder, source_adapter: str, target_adapter: str, batch: PairBatch) -> Tensor:
     """Distance in every layer, in units of the source states' variance, and contrast in the last; times `scale`."""
-    encoder.adapters.activate(source_adapter)
+    encoder.activate(source_adapter)
     with torch.no_grad(), encoder.evaluating():
         wanted_VND = encoder.states_by_layer(batch.source_BT, batch.source_BT != batch.pad_id, batch.source_N)
-    encoder.adapters.activate(target_adapter)
+    encoder.activate(target_adapter)
     states_VND = encoder.states_by_layer(batch.target_BT, batch.target_BT != batch.pad_id, batch.target_N)
     distances = [
         ((state_ND - wanted_ND) ** 2).mean() / wanted_ND.var().clamp_min(1e-6)

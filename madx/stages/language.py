@@ -4,7 +4,8 @@ Pfeiffer et al. 2020 (MAD-X), section 3.1 and 3.3: bottleneck and invertible ada
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,7 @@ from madx.formats.tensors import save_tensors
 from madx.methods.method import Method
 from madx.stages.alignment import AlignedText, Alignment
 from madx.stages.masked_lm import MaskedLm
+from madx.stages.near_frozen import NearFrozen
 from madx.stages.session import Session
 from madx.stages.text import TextStage
 from madx.step import AdapterStep, Result
@@ -51,11 +53,14 @@ class LanguageStage(AdapterStep):
     mixed_with: tuple[Share, ...] = ()  # other text in the same batches (BAD-X)
     start: AdapterStep | None = None  # whose weights it begins with
     near: float = 0.0  # pull of every weight towards where it began, beside the loss (RegMAD-X)
+    kl: float = 0.0  # pull of the predictions towards the encoder's own, beside the loss
+    below: tuple[AdapterStep, ...] = ()  # frozen adapters that it is stacked on, as a domain's on the source's
+    called: str | None = None  # where it isn't the language's adapter
     seed: int = 1
 
     @property
     def subject(self) -> str:
-        return "+".join(text.subject for text, _ in self._texts)
+        return self.called or "+".join(text.subject for text, _ in self._texts)
 
     @property
     def _texts(self) -> list[tuple[TextStage, float]]:
@@ -83,9 +88,14 @@ class LanguageStage(AdapterStep):
         head = list(encoder.lm_head.trainable())
         with self.method.borrowed(encoder), encoder.lent(*head), encoder.training():
             aligned = AlignedText(self.alignment, encoder, self.subject, session) if self.alignment else None
+            below = [adapter.attach(encoder, session) for adapter in self.below]
             parameters = self._attach(encoder, head, session)
+            if below:
+                self._activate(encoder, below)
             texts = [(session.folder(text), text.corpus, share) for text, share in self._texts]
             text = MaskedLm.of(encoder, texts, self.softmax, self.seed)
+            if self.kl:
+                text = replace(text, near=NearFrozen(encoder, self.kl, partial(self._activate, encoder, below)))
 
             def batch(step: int) -> list[Part]:
                 parts = text.parts(step, self.batch_tokens, self.seed)
@@ -116,6 +126,9 @@ class LanguageStage(AdapterStep):
             return self.near * torch.stack(moved).sum()
 
         return pull
+
+    def _activate(self, encoder: Encoder, below: Sequence[str]) -> None:
+        encoder.activate(*below, self.subject)
 
     def _attach(self, encoder: Encoder, head: list[nn.Parameter], session: Session) -> dict[str, nn.Parameter]:
         """The new language adapter, active, and the masked-LM head's dense and norm: what is trained."""
@@ -170,6 +183,7 @@ class LanguageStage(AdapterStep):
                 "softmax": self.softmax,
                 "block_size": corpus.block_size,
                 "near": self.near,
+                "kl": self.kl,
                 "seed": self.seed,
             },
             "held_out_loss": {"before": result["held_out_before"], "after": result["held_out_after"]},
@@ -181,6 +195,8 @@ class LanguageStage(AdapterStep):
             about["mixed_with"] = {share.text.subject: share.weight for share in self.mixed_with}
         if self.start:
             about["began_as"] = self.start.subject
+        if self.below:
+            about["language_adapters"] = [adapter.subject for adapter in self.below]
         return about
 
 

@@ -4,7 +4,7 @@ M masked positions, V vocabulary, R tokens that occur.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor
 from madx.config import InputError
 from madx.corpora.masking import Masked, mask_tokens
 from madx.corpora.packing import Blocks, Mixture
-from madx.corpora.prepare import TRAIN, VOCABULARY, Corpus
+from madx.corpora.prepare import HELD_OUT, TRAIN, VOCABULARY, Corpus
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.lm_head import Decoder
@@ -32,6 +32,7 @@ class MaskedLm:
     blocks: Blocks | Mixture
     held_out: Blocks
     vocabulary: "CorpusVocabulary | None" = None  # None: the softmax is over all of it
+    near: Callable[[Masked, Tensor], Tensor] | None = None  # a term of its own, from the states at masked positions
 
     @staticmethod
     def of(
@@ -47,7 +48,7 @@ class MaskedLm:
         return MaskedLm(
             encoder,
             Mixture(blocks, seed) if len(blocks) > 1 else blocks[0][0],
-            Blocks(folder / "held_out.bin", corpus.held_out_size),
+            Blocks(folder / HELD_OUT, corpus.held_out_size),
             vocabulary,
         )
 
@@ -56,7 +57,11 @@ class MaskedLm:
         ids_BT = torch.from_numpy(self.blocks.batch(step, max(1, batch_tokens // self.blocks.length), seed))
         masked = masked_for(self.encoder, ids_BT, seed_of("mask", seed, step))
         return [
-            Part(partial(masked_lm_loss, self.encoder, part, self.vocabulary), len(part.targets_M), part.ids_BT.numel())
+            Part(
+                partial(masked_lm_loss, self.encoder, part, self.vocabulary, self.near),
+                len(part.targets_M),
+                part.ids_BT.numel(),
+            )
             for part in parts_of(masked, self.encoder.many_tokens)
         ]
 
@@ -105,15 +110,22 @@ class CorpusVocabulary(NamedTuple):
         return CorpusVocabulary(encoder.lm_head.rows(ids_R), place_V)
 
 
-def masked_lm_loss(encoder: Encoder, masked: Masked, vocabulary: CorpusVocabulary | None = None) -> Tensor:
+def masked_lm_loss(
+    encoder: Encoder,
+    masked: Masked,
+    vocabulary: CorpusVocabulary | None = None,
+    near: Callable[[Masked, Tensor], Tensor] | None = None,
+) -> Tensor:
     """Summed cross-entropy; the last layer and the logits are computed at the masked positions only."""
     device = encoder.device
     rows_M, columns_M = masked.chosen_BT.nonzero(as_tuple=True)  # here: counting them would make a GPU wait
     states_MD = encoder.hidden(masked.ids_BT.to(device), read=(rows_M.to(device), columns_M.to(device)))
     targets_M = masked.targets_M.to(device)
     if vocabulary is None:
-        return encoder.masked_lm_loss(states_MD, targets_M)
-    return encoder.masked_lm_loss(states_MD, vocabulary.place_V[targets_M], vocabulary.decoder)
+        loss = encoder.masked_lm_loss(states_MD, targets_M)
+    else:
+        loss = encoder.masked_lm_loss(states_MD, vocabulary.place_V[targets_M], vocabulary.decoder)
+    return loss if near is None else loss + near(masked, states_MD)
 
 
 def masked_blocks(encoder: Encoder, blocks: np.ndarray, first: int) -> Masked:

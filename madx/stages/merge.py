@@ -10,14 +10,21 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
+from madx.adapters.bank import Adapter
 from madx.catalog.language import Language
 from madx.config import Frozen, InputError
+from madx.corpora.packing import Blocks
+from madx.corpora.prepare import HELD_OUT
+from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.card import write_card
 from madx.formats.manifest import seal
+from madx.stages.masked_lm import held_out_loss
 from madx.stages.session import Session
+from madx.stages.text import TextStage
 from madx.step import AdapterStep, Result
 
 TEMPERATURE = 0.1  # of the softmax over nearness in the family tree; at 1 the weights are nearly equal
@@ -33,6 +40,7 @@ class MergedAdapter(AdapterStep):
     encoder: EncoderRef
     language: str
     parts: tuple[Weighted, ...]
+    judged_on: TextStage | None = None  # held-out text of the language, if there is any: is it better than none?
 
     @property
     def subject(self) -> str:
@@ -41,19 +49,14 @@ class MergedAdapter(AdapterStep):
     @torch.no_grad()
     def run(self, folder: Path, session: Session) -> Result:
         encoder = session.encoder(self.encoder)
-        first, merged = load_adapter(session.folder(self.parts[0].adapter), encoder, load_as=self.language)
-        total = {key: self.parts[0].weight * tensor for key, tensor in merged.state_dict().items()}
-        for part in self.parts[1:]:
-            _, other = load_adapter(session.folder(part.adapter), encoder, load_as="other")
-            if other.spec != merged.spec:
-                raise InputError(
-                    f"{self.language}: the adapters of {self.parts[0].adapter.subject} and {part.adapter.subject} have "
-                    "other shapes; only equal ones can be merged"
-                )
-            for key, tensor in other.state_dict().items():
-                total[key] = total[key] + part.weight * tensor
-        merged.load_state_dict(total)
-        save_adapter(folder, encoder, first)
+        adapters = []
+        for number, part in enumerate(self.parts):
+            name = f" {number}" if number else self.language  # the first one becomes the sum
+            adapters.append(
+                (part.adapter.subject, load_adapter(session.folder(part.adapter), encoder, load_as=name)[1])
+            )
+        adapters[0][1].load_state_dict(combined(self.language, adapters, [part.weight for part in self.parts]))
+        save_adapter(folder, encoder, self.language)
         weights = {part.adapter.subject: round(part.weight, 6) for part in self.parts}
         about = {
             "kind": "language adapter",
@@ -63,7 +66,35 @@ class MergedAdapter(AdapterStep):
         }
         seal(folder, about)
         write_card(folder, folder.name)
-        return {"merged_from": weights, "warnings": []}
+        return {"merged_from": weights, **self._judged(encoder, session)}
+
+    def _judged(self, encoder: Encoder, session: Session) -> Result:
+        if self.judged_on is None:
+            return {"warnings": []}
+        corpus, losses = self.judged_on.corpus, []
+        held_out = Blocks(session.folder(self.judged_on) / HELD_OUT, corpus.held_out_size)
+        for setup in ((), (self.language,)):
+            encoder.activate(*setup)
+            losses.append(held_out_loss(encoder, held_out)["held_out_loss"])
+        before, after = losses
+        worse = (
+            f"{self.language}: the merged adapter does not lower the held-out loss ({before:.2f} to {after:.2f}); "
+            "compare it with no-language-adapter before using it"
+        )
+        return {"held_out_before": before, "held_out_after": after, "warnings": [worse] if after >= before else []}
+
+
+def combined(language: str, adapters: Sequence[tuple[str, Adapter]], weights: Sequence[float]) -> dict[str, Tensor]:
+    """sum_i w_i theta_i of adapters of one shape. Raises InputError for others."""
+    (lead, first), *_ = adapters
+    for subject, adapter in adapters:
+        if adapter.spec != first.spec:
+            raise InputError(
+                f"{language}: the adapters of {lead} and {subject} have other shapes; only equal ones can be merged"
+            )
+    states = [adapter.state_dict() for _, adapter in adapters]
+    terms = {key: [w * state[key] for w, state in zip(weights, states, strict=True)] for key in states[0]}
+    return {key: torch.stack(parts).sum(0) for key, parts in terms.items()}
 
 
 def nearness(one: Language, other: Language) -> float:

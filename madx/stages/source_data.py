@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple
 
 import torch
 
@@ -12,6 +13,25 @@ from madx.stages.task_model import TaskModel
 from madx.tasks.batches import training_order
 from madx.tasks.data import LabelledData
 from madx.tasks.examples import Feature
+
+
+class Over(NamedTuple):
+    """The frozen language adapters of stage two, by their names in the encoder: those of `sources` first, in order.
+
+    `cycle`: every batch over the next one in turn; else each over its own language's.
+    """
+
+    names: list[str]
+    sources: list[str]
+    cycle: bool
+
+    def of_batch(self, step: int, language: str) -> str | None:
+        return self.names[step % len(self.names)] if self.cycle else self.of(language)
+
+    def of(self, language: str) -> str | None:
+        """A source's own; where there is none for each, as with one for a pair of languages, the first."""
+        place = self.sources.index(language)
+        return self.names[place if place < len(self.names) else 0] if self.names else None
 
 
 class SourceData:
@@ -24,14 +44,11 @@ class SourceData:
         self.features = {language: model.features(theirs) for language, theirs in examples.items()}
         self.dev = [(data, data.load()) for data in dev]
 
-    def score_dev(self, over: Sequence[str], cycle: bool) -> dict[str, float]:
-        """The mean over the dev sets of the task's metric, each over its own language's adapter if it is in `over`.
-
-        `cycle`: a set whose language isn't there is scored over the first, as it was trained over it.
-        """
+    def score_dev(self, over: Over) -> dict[str, float]:
+        """The mean over the dev sets of the task's metric, each over its own language's adapter."""
         values = []
         for data, examples in self.dev:
-            self.model.retarget(data.language if data.language in over else over[0] if cycle else None)
+            self.model.retarget(over.of(data.language))
             values.append(score_examples(data, examples, self.model.predict(examples))[0])
         return {"dev": sum(values) / len(values)}
 

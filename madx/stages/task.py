@@ -20,7 +20,7 @@ from madx.methods.method import Method
 from madx.stages.language import LanguageStage
 from madx.stages.lower_states import LowerStates
 from madx.stages.session import Session
-from madx.stages.source_data import Batches, SourceData
+from madx.stages.source_data import Batches, Over, SourceData
 from madx.stages.task_model import TaskModel, in_encoder
 from madx.step import AdapterStep, Result, Step
 from madx.tasks.data import LabelledData
@@ -58,7 +58,8 @@ class TaskStage(Step):
     def run(self, folder: Path, session: Session) -> Result:
         encoder = session.encoder(self.encoder)
         with self.method.borrowed(encoder), encoder.training():
-            over = self._attach_below(encoder, session)
+            names = self._attach_below(encoder, session)
+            over = Over(names, [data.language for data in self.train], self.cycle)
             parameters, model = self._new(encoder, session)
             data = SourceData(model, self.train, self.dev)
             batches = Batches(data.features, self.batch_size, self.seed)
@@ -66,7 +67,7 @@ class TaskStage(Step):
 
             def batch(step: int) -> list[Part]:
                 language, chosen = batches(step)
-                below = over[step % len(over)] if self.cycle else (language if language in over else None)
+                below = over.of_batch(step, language)
                 return [
                     Part(
                         partial(model.summed_loss, part, below, lower[language].of(part) if lower else None),
@@ -119,17 +120,15 @@ class TaskStage(Step):
     def _model(self, encoder: Encoder, head: nn.Module) -> TaskModel:
         return TaskModel(encoder, self.method, self.train[0].task, head, self.max_length)
 
-    def _validation(self, data: SourceData, over: list[str], epoch: int) -> Validation | None:
+    def _validation(self, data: SourceData, over: Over, epoch: int) -> Validation | None:
         """After every epoch, on the source languages' dev sets: never on the target's."""
         if not data.dev:
             return None
         ends = [epoch * number for number in range(1, self.epochs + 1)]
-        return Validation(
-            partial(data.score_dev, over, self.cycle), ends, keep_best="dev" if self.checkpoint == "best" else None
-        )
+        return Validation(partial(data.score_dev, over), ends, keep_best="dev" if self.checkpoint == "best" else None)
 
     def _lower_states(
-        self, model: TaskModel, data: SourceData, over: list[str], folder: Path, session: Session
+        self, model: TaskModel, data: SourceData, over: Over, folder: Path, session: Session
     ) -> Mapping[str, LowerStates]:
         """By source language, what enters the lowest layer in which something is trained; none if it isn't kept."""
         count = self.method.lowest_layer(model.encoder)
@@ -137,7 +136,7 @@ class TaskStage(Step):
             return {}
         kept = {}
         for language, features in data.features.items():
-            model.retarget(language if language in over else None)
+            model.retarget(over.of(language))
             kept[language] = LowerStates(
                 model.encoder, features, count, folder / f"lower-{language}.f32",
                 watch=lambda done, total: session.watch(f"lower layers {self.subject}", done, total, {}),

@@ -231,16 +231,25 @@ def test_a_target_needs_no_labels(project: Path) -> None:
 
 def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -> None:
     """MAD-X 2.0, BAD-X, a warm start held near its beginning, and merges for a language whose own text is not used."""
-    methods = ["madx-2", "bad-x", "madx-from-source", "lt-sft", "merge-mean", "merge-family", "merge-source"]
+    methods = [
+        "madx-2", "madx-shared", "madx-kl", "madx-domain", "bad-x", "madx-from-source", "madx-from-family",
+        "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "lt-sft", "merge-mean",
+        "merge-family", "merge-source",
+    ]  # fmt: skip
     settings = [
         word
-        for setting in (f"methods={json.dumps(methods)}", "seeds=[1]", "language_adapter.near=0.01")
+        for setting in (
+            f"methods={json.dumps(methods)}",
+            "seeds=[1]",
+            "language_adapter.near=0.01",
+            "domain={ name = 'medical', text = ['eng.txt'] }",
+        )  # fmt: skip
         for word in ("--set", setting)
     ]
     madx(project, "run", "recipe.toml", *settings)
     rows = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
     assert {row["method"] for row in rows} == set(methods)
-    for method in methods:
+    for method in ("bad-x", "madx-domain", "hierarchical", "lt-sft"):  # each loads something of another kind
         out, _ = madx(project, "predict", "tags", "--language", "swe", "--recipe", "recipe.toml", "--method", method,
                       *settings, text="hunden sover\n")  # fmt: skip
         assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"], method

@@ -49,9 +49,18 @@ EXPECTED = {
     "madx": (["eng"], "nno", None),
     "madx-aligned": (["eng"], "nno", None),
     "madx-2": (["eng"], "nno", None),
+    "madx-shared": (["eng"], "nno", None),
+    "madx-kl": (["eng"], "nno", None),
+    "madx-domain": (["eng+medical"], "nno+medical", None),
     "tlr": (["eng", "swe", "nno"], "nno", None),
     "bad-x": (["nno+eng"], "nno+eng", None),
     "madx-from-source": (["eng"], "nno", None),
+    "madx-from-family": (["eng"], "nno", None),
+    "madx-from-generated": (["eng"], "nno", None),
+    "hierarchical": (["eng"], "nno", None),
+    "generated": (["eng"], "nno", None),
+    "arithmetic": (["eng"], "nno", None),
+    "auto": (["eng"], "nno", None),
     "lt-sft": (["eng"], "nno", None),
     "merge-mean": (["eng"], "nno", None),
     "merge-family": (["eng"], "nno", None),
@@ -70,7 +79,7 @@ def test_every_method_of_the_grid_is_expected() -> None:
 
 @pytest.mark.parametrize("method", GRID)
 def test_what_each_method_trains_over_and_answers_with(three: Path, method: str) -> None:
-    plan = planner(three, f"methods=['{method}']")
+    plan = planner(three, f"methods=['{method}']", "domain={ name = 'medical', text = ['swe.txt'] }")
     cell = plan.cell(plan.task("tags"), method, "nno", 1)
     assert about(cell) == EXPECTED[method]
     assert isinstance(cell.stage.method, Full) == method.startswith("full")

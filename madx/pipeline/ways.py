@@ -1,0 +1,188 @@
+"""How a language gets its adapter, by method: what the rows of the control grid (grid.py) name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from madx.adapters.spec import BottleneckSpec
+from madx.methods.bottleneck import BottleneckAdapter
+from madx.methods.shared import SharedBottleneck
+from madx.methods.sparse import LotteryTicket, SparseFineTuning
+from madx.stages.language import LanguageStage, Share
+from madx.stages.merge import softmax_of_nearness
+from madx.stages.stacked import Stacked
+from madx.step import AdapterStep
+
+if TYPE_CHECKING:
+    from madx.pipeline.planner import Planner
+
+ENOUGH = 300  # lines, from which on a language's own adapter is taken by itself; README, "what it is worth"
+
+
+def own(planner: Planner, code: str) -> AdapterStep:
+    """Stage one on the language's text; or an adapter that the recipe names, ready-made."""
+    return planner.language_adapter(code)
+
+
+def aligned(planner: Planner, code: str) -> AdapterStep:
+    """The same, drawn to the source language's adapter on parallel text (stages/alignment.py)."""
+    return planner.language_adapter(code) if code in planner.source_codes else planner.aligned_adapter(code)
+
+
+def without_last_layer(planner: Planner, code: str) -> AdapterStep:
+    """MAD-X 2.0: nothing in the last layer (Pfeiffer et al. 2021, arXiv 2012.15562)."""
+    return planner.language_stage(code).model_copy(update={"method": cut(planner.recipe.language_adapter.spec)})
+
+
+def cut(spec: BottleneckSpec) -> BottleneckAdapter:
+    return BottleneckAdapter(spec=spec.model_copy(update={"leave_out": (*spec.leave_out, -1)}))
+
+
+def bilingual(planner: Planner, code: str) -> AdapterStep:
+    """BAD-X (Parović et al. 2022): one adapter for a pair, on a mixture of the source's text and the target's."""
+    source = planner.source_codes[0]
+    if code == source:
+        return planner.language_adapter(source)
+    share = Share(text=planner.text(source), weight=planner.recipe.language_adapter.source_share)
+    return planner.language_stage(code).model_copy(update={"mixed_with": (share,)})
+
+
+def layers_share(planner: Planner, code: str) -> AdapterStep:
+    """One bottleneck for all layers (methods/shared.py)."""
+    method = SharedBottleneck(spec=planner.recipe.language_adapter.spec)
+    return planner.language_stage(code).model_copy(update={"method": method})
+
+
+def near_frozen(planner: Planner, code: str) -> AdapterStep:
+    """Held near the encoder's own predictions (stages/near_frozen.py)."""
+    return planner.language_stage(code).model_copy(update={"kl": planner.recipe.language_adapter.kl})
+
+
+# ------------------------------------------------------------------------------------------------ beginning elsewhere
+
+
+def from_source(planner: Planner, code: str) -> AdapterStep:
+    """Begun with the source language's adapter, and kept near it where the recipe says how strongly."""
+    return _begun_as(planner, code, lambda: planner.language_adapter(planner.source_codes[0]))
+
+
+def from_family(planner: Planner, code: str) -> AdapterStep:
+    """Begun with the merge of the others' by family."""
+    return _begun_as(planner, code, lambda: merged(by_family)(planner, code))
+
+
+def from_generated(planner: Planner, code: str) -> AdapterStep:
+    """Begun with what the generator gives for the language, in that one's shape."""
+    method = BottleneckAdapter(spec=planner.joint.generator.spec)
+    begun = {"method": method, "start": planner.joint.generated(code), "near": planner.recipe.language_adapter.near}
+    return planner.language_stage(code).model_copy(update=begun)
+
+
+def _begun_as(planner: Planner, code: str, start: Callable[[], AdapterStep]) -> AdapterStep:
+    if code == planner.source_codes[0]:
+        return planner.language_adapter(code)
+    near = planner.recipe.language_adapter.near
+    return planner.language_stage(code).model_copy(update={"start": start(), "near": near})
+
+
+# --------------------------------------------------------------------------------------- made of other languages'
+
+Weigh = Callable[["Planner", str, "list[str]"], "list[float]"]
+
+
+def merged(weigh: Weigh) -> Callable[[Planner, str], AdapterStep]:
+    """For a language without an adapter: the others at hand, weighted; its own, if there is one, is left out."""
+
+    def adapter(planner: Planner, code: str) -> AdapterStep:
+        if code in planner.source_codes:
+            return planner.language_adapter(code)
+        others = planner.others(code)
+        return planner.merged(code, others, weigh(planner, code, others))
+
+    return adapter
+
+
+def equally(planner: Planner, code: str, others: list[str]) -> list[float]:
+    return [1 / len(others)] * len(others)
+
+
+def by_family(planner: Planner, code: str, others: list[str]) -> list[float]:
+    """By nearness in the family tree, as TIPA (arXiv 2601.16629) weighs by typology."""
+    return softmax_of_nearness(planner.language(code), [planner.language(other) for other in others])
+
+
+def half_source(planner: Planner, code: str, others: list[str]) -> list[float]:
+    """Half the source language's, half by family: language arithmetic with lambda = 0.5 (arXiv 2404.15737)."""
+    near = by_family(planner, code, others)
+    return [0.5 * w + 0.5 * (other == planner.source_codes[0]) for other, w in zip(others, near, strict=True)]
+
+
+def arithmetic(planner: Planner, code: str) -> AdapterStep:
+    """Its own and the source's, weighted by the masked-LM loss on its text (stages/arithmetic.py)."""
+    return planner.language_adapter(code) if code in planner.source_codes else planner.arithmetic(code)
+
+
+def automatic(planner: Planner, code: str) -> AdapterStep:
+    """Its own where there is text enough for one; else half the source's, half its family's. Never the nearest
+    language's alone, which was published as worse than none (arXiv 2601.16629).
+    """
+    if code in planner.source_codes or planner.has_ready(code) or planner.has_lines(code, ENOUGH):
+        return planner.language_adapter(code)
+    return merged(half_source)(planner, code)
+
+
+# ----------------------------------------------------------------------------------------------- trained together
+
+
+def branch(planner: Planner, code: str) -> AdapterStep:
+    """Family, genus and language, stacked (stages/tree.py); without text: what the tree has above it."""
+    return planner.joint.branch(code)
+
+
+def generated(planner: Planner, code: str) -> AdapterStep:
+    """MAD-G: from the language's place in the family tree and its script (stages/generator.py)."""
+    return planner.joint.generated(code)
+
+
+def with_domain(planner: Planner, code: str) -> AdapterStep:
+    """The language's adapter, and on it one for the domain, trained on the source's (MAD-X squared)."""
+    return Stacked(parts=(planner.language_adapter(code), planner.domain_adapter()))
+
+
+# ------------------------------------------------------------------------------------------- the encoder's own weights
+
+
+def sparse_change(planner: Planner, code: str) -> AdapterStep:
+    """LT-SFT (Ansell et al. 2022); the decoder and the encoder's norms stay as they are."""
+    stage, sparse = planner.language_stage(code), planner.recipe.sparse
+    schedule = stage.schedule.model_copy(update={"learning_rate": sparse.mlm_learning_rate})
+    ticket = LotteryTicket(share=sparse.language_share, l1=sparse.l1)
+    first = stage.model_copy(update={"method": ticket, "schedule": schedule})
+    return first.model_copy(update={"method": SparseFineTuning(ticket=first)})
+
+
+def masked_lm_of_every_weight(planner: Planner, code: str) -> LanguageStage:
+    """Not an adapter: the encoder itself, after masked language modelling on the language's text."""
+    return planner.language_encoder(code)
+
+
+# ------------------------------------------------------------------------------------------------- what it takes
+
+
+def anything(planner: Planner, code: str) -> bool:
+    """Nothing of the target's own."""
+    return True
+
+
+def has_text(planner: Planner, code: str) -> bool:
+    return planner.has_adapter_or_text(code)
+
+
+def has_parallel_text(planner: Planner, code: str) -> bool:
+    return planner.sources.parallel(planner.source_codes[0], code) is not None
+
+
+def has_relatives(planner: Planner, code: str) -> bool:
+    """Text of its own, or of a language of the same family."""
+    return planner.joint.knows(code)
