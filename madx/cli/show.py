@@ -134,20 +134,21 @@ def print_scores(folder: Path, as_json: bool) -> None:
     from madx.scores.matrix import Matrix
     from madx.scores.rows import read_rows
     from madx.scores.score import Score
+    from madx.scores.summary import Summary
 
-    scores = read_rows(folder / "scores.csv", Score)
     if as_json:
-        print(json.dumps([s.model_dump() for s in scores], indent=2))
+        print(json.dumps([s.model_dump() for s in read_rows(folder / "scores.csv", Score)], indent=2))
         return
-    for task in dict.fromkeys(s.task for s in scores):
-        matrix = Matrix(scores, task)
-        table = score_table(matrix)
+    run = read_run(folder)
+    summaries = read_rows(folder / "summary.csv", Summary)
+    for task in dict.fromkeys(row.task for row in summaries):
+        matrix = Matrix(summaries, task, run.sources)
+        table = score_table(run, matrix)
         print_table(
-            f"{task} ({matrix.metric}, %)",
+            f"{task} ({matrix.metric}, %; mean over seeds, 95 % interval)",
             ["target", *table.columns],
             [[n, *r] for n, r in zip(table.index, table.values.tolist(), strict=True)],
         )
-    run = read_run(folder)
     unlabelled = unlabelled_table(run)
     if unlabelled is not None:
         rows = [[name, *row] for name, row in zip(unlabelled.index, unlabelled.values.tolist(), strict=True)]

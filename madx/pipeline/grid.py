@@ -88,6 +88,7 @@ def merged(weigh: Weigh) -> Callable[[Planner, str], AdapterStep]:
     """For a language without an adapter: the others at hand, weighted; its own, if there is one, is left out."""
 
     def adapter(planner: Planner, code: str) -> AdapterStep:
+        """Other languages' adapters, merged."""
         if code in planner.source_codes:
             return planner.language_adapter(code)
         others = planner.others(code)
@@ -140,6 +141,17 @@ class Row:
     adapter: Callable[[Planner, str], AdapterStep] = own
     possible: Callable[[Planner, str], bool] = has_text  # whether there is what it is made of
     start: Callable[[Planner, str], LanguageStage] | None = None  # what stage two goes on from, made for the target
+
+    @property
+    def in_words(self) -> str:
+        """For a legend."""
+        trained = "every weight" if self.trains is every_weight else "a task adapter"
+        below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
+                 "target": "the adapter of source and target", "none": "no language adapter"}[self.below]  # fmt: skip
+        way = "" if self.adapter is own else f" ({(self.adapter.__doc__ or '').splitlines()[0].rstrip('.')})"
+        used = {"target": f"with the target's{way}", "source": "with the source's", "none": "with none"}
+        start = "" if self.start is None else "; begun with the encoder after masked LM on the target's text"
+        return f"trains {trained} over {below}; evaluated {used[self.evaluated_with]}{start}"
 
     @property
     def needs_text(self) -> bool:
