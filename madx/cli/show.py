@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from madx.pipeline.compare import Compared
     from madx.pipeline.plan import Plan
     from madx.pipeline.run import Progress
     from madx.stages.session import Session
@@ -157,6 +158,26 @@ def print_scores(folder: Path, as_json: bool) -> None:
     if adapters:
         rows = [[str(a["language"]), f"{a['before']:.2f}", f"{a['after']:.2f}"] for a in adapters]
         print_table("language adapters: masked-LM loss on held-out text", ["language", "before", "after"], rows)
+
+
+def print_compared(rows: list[Compared], as_json: bool) -> None:
+    from madx.report.tables import signed
+
+    if as_json:
+        print(json.dumps([row.model_dump() for row in rows], indent=2))
+        return
+    print_table(
+        "first - second, in points, with 95 % intervals; *: beyond doubt (Holm, p < 0.05)",
+        ["task", "method", "target", "difference", "paired", "resampled"],
+        [
+            [
+                row.task, row.method, row.target,
+                f"{signed(row.value)} ({signed(row.ci_low)} to {signed(row.ci_high)})" + "*" * (row.p_holm < 0.05),
+                "yes" if row.paired else "no, other examples", row.resampled,
+            ]
+            for row in rows
+        ],
+    )  # fmt: skip
 
 
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from madx.config import InputError, first_line
 from madx.foreign import inside
-from madx.report.run_file import RunFile, read_run
+from madx.report.run_file import CellOf, RunFile, read_run
 from madx.scores.bootstrap import draws, interval
 from madx.scores.errors import Answered, Confusion, Hardest, errors_of
 from madx.scores.levels import Cells, Drawn, groups_of
@@ -18,8 +19,39 @@ from madx.scores.summary import ProfilePoint, Summary, profiles, summaries
 from madx.stages.predictions import predictions_path, read_predictions
 from madx.stages.scoring import count
 from madx.tasks.kinds import kind_named
+from madx.tasks.metrics import Metric
 
 MOST_COUNTS = 20_000_000  # examples x labels
+
+
+class Counted(NamedTuple):
+    """A cell's predictions, counted by its metrics, the primary one first."""
+
+    ids: list[str]
+    gold: list[Any]
+    metrics: list[Metric]
+    counts: list[np.ndarray]  # (N, K) each
+    answered: Answered
+
+
+def count_cell(folder: Path, run: RunFile, cell: CellOf) -> Counted:
+    """Raises InputError for predictions that can't be scored."""
+    about = run.tasks[cell.task]
+    kind = kind_named(about.kind, str(folder / "run.json"))
+    path = inside(folder, predictions_path(folder, cell.task, cell.method, cell.target, cell.seed))
+    ids, gold, predicted = read_predictions(path)
+    if len(gold) * len(about.labels) > MOST_COUNTS:
+        raise InputError(f"{path}: {len(gold)} examples with {len(about.labels)} labels are more than fit in memory")
+    try:  # predictions from elsewhere may be of any shape
+        metrics = kind.metrics(about.metric, about.labels, cell.target, cell.target not in about.unspaced)
+        counts = [count(metric, gold, predicted) for metric in metrics]
+        # what holds nothing to score (a sentence without entities) has no fault
+        values = np.where(counts[0].any(1), metrics[0].value(counts[0]), 100.0)
+        pairs = (pair for g, p in zip(gold, predicted, strict=True) for pair in kind.labels_of(g, p))
+        confused = [pair for pair in pairs if pair[0] != pair[1]]
+    except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: can't be scored as {about.kind}: {first_line(error)[:200]}") from None
+    return Counted(ids, gold, metrics, counts, Answered(ids, confused, values.tolist()))
 
 
 def score_run(folder: Path) -> list[Score]:
@@ -29,29 +61,9 @@ def score_run(folder: Path) -> list[Score]:
     answered: dict[tuple[str, str, str], list[Answered]] = {}
     drawn: dict[tuple[str, str], dict[tuple[str, str, int], Drawn]] = {}
     for cell in run.cells:
-        about = run.tasks[cell.task]
-        kind = kind_named(about.kind, str(folder / "run.json"))
-        path = inside(folder, predictions_path(folder, cell.task, cell.method, cell.target, cell.seed))
-        ids, gold, predicted = read_predictions(path)
-        if len(gold) * len(about.labels) > MOST_COUNTS:
-            raise InputError(
-                f"{path}: {len(gold)} examples with {len(about.labels)} labels are more than fit in memory"
-            )
-        try:  # predictions from elsewhere may be of any shape
-            metrics = kind.metrics(about.metric, about.labels, cell.target, cell.target not in about.unspaced)
-            counts = [count(metric, gold, predicted) for metric in metrics]
-            # what holds nothing to score (a sentence without entities) has no fault
-            values = np.where(counts[0].any(1), metrics[0].value(counts[0]), 100.0)
-            confused = [
-                pair
-                for g, p in zip(gold, predicted, strict=True)
-                for pair in kind.labels_of(g, p)
-                if pair[0] != pair[1]
-            ]
-        except (TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-            raise InputError(f"{path}: can't be scored as {about.kind}: {first_line(error)[:200]}") from None
-        answered.setdefault((cell.task, cell.method, cell.target), []).append(Answered(ids, confused, values.tolist()))
-        for number, (metric, counts_NK) in enumerate(zip(metrics, counts, strict=True)):
+        counted = count_cell(folder, run, cell)
+        answered.setdefault((cell.task, cell.method, cell.target), []).append(counted.answered)
+        for number, (metric, counts_NK) in enumerate(zip(counted.metrics, counted.counts, strict=True)):
             value = float(metric.value(counts_NK.sum(0)))
             resampled = draws(counts_NK, metric.value, run.bootstrap)
             low, high = interval(value, resampled)
@@ -61,7 +73,7 @@ def score_run(folder: Path) -> list[Score]:
             scores.append(
                 Score(
                     model=run.model.name, task=cell.task, metric=metric.name, method=cell.method, source=run.source,
-                    target=cell.target, seed=cell.seed, value=value, ci_low=low, ci_high=high, n=len(gold),
+                    target=cell.target, seed=cell.seed, value=value, ci_low=low, ci_high=high, n=len(counted.gold),
                     adapter_ids="+".join(cell.adapters), primary=number == 0,
                 )
             )  # fmt: skip
