@@ -104,7 +104,7 @@ class Planner:
         return self._labelled[key]
 
     def targets_of(self, task: TaskSpec, method: str) -> list[str]:
-        """The recipe's that a method is not held away from; described ones where there is a test set and what it needs."""
+        """The recipe's, unless a method is held away; described ones where there is a test set and what it needs."""
         key = (task.name, method)
         if key not in self._targets:
             self._targets[key] = self._targets_of(task, method)

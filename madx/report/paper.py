@@ -94,7 +94,8 @@ def _methods(run: RunFile, keys: list[str]) -> str:
         *(f"{method}: {words}." for method, words in run.legend.items()),
         f"Each method is trained with {len(seeds)} seed{'s' if len(seeds) > 1 else ''}.",
         f"Intervals are 95 % percentile intervals of {run.bootstrap} bootstrap resamples: of the test set's sentences "
-        "for a score, of seeds and sentences, paired, for a difference, and of languages too for means of five.",
+        "for a score, of seeds and sentences, paired, for a difference, and of languages "
+        "too for means over five or more.",
         "Tests on several targets are corrected after Holm.",
     ]
     return latex_text(" ".join(said)) + "\n\\nocite{" + ",".join(keys) + "}\n"
