@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from madx.report.costs import Cost
 from madx.report.tables import plain, reference_of, signed
+from madx.scores.levels import FEWEST_LANGUAGES
 from madx.scores.matrix import Matrix
 from madx.scores.paired import Difference
 
@@ -15,30 +16,28 @@ def answer(matrix: Matrix, paired: Sequence[Difference], costs: Sequence[Cost]) 
     wanted = ["mean of targets", "mean of common targets", "mean of unseen", "mean of seen"]
     lines = [_of_group(matrix, name, paired) for name in wanted if name in matrix.means]
     if costs:
-        each = "; ".join(f"{c.method} {c.seconds:,.0f} s, {c.parameters / 1e6:.2f} M trained parameters" for c in costs)
+        each = "; ".join(f"{c.method} {c.seconds:,.0f} s, {c.parameters:,.0f} trained parameters" for c in costs)
         lines.append(f"Cost for one target and seed: {each}.")
     return lines
 
 
 def _of_group(matrix: Matrix, name: str, paired: Sequence[Difference]) -> str:
-    scored = [row for m in matrix.methods if (row := matrix.at(name, m))]
-    best = max(scored, key=lambda row: row.value)
-    group = f"{name.removeprefix('mean of ')} ({best.targets})"
-    said = f"{group}: {best.method} is highest with {plain(best.value)} {matrix.metric}"
-    reference = reference_of(matrix)
-    if reference == best.method and len(scored) > 1:
-        reference = max((row for row in scored if row is not best), key=lambda row: row.value).method
-    gap = between(paired, matrix.task, name, best.method, reference)
-    if gap is None:
-        return said[0].upper() + said[1:] + "."
-    doubt = "beyond doubt" if gap.ci_low > 0 else "not beyond doubt"
-    said += (
-        f", {signed(gap.value)} points over {reference} ({signed(gap.ci_low)} to {signed(gap.ci_high)}, {doubt}; "
-        f"{gap.resampled} resampled)"
-    )
-    if gap.targets < 5:
-        said += "; fewer than five languages say nothing of others"
-    return said[0].upper() + said[1:] + "."
+    """The highest mean; what it is over the reference, and over the method that comes next."""
+    ordered = sorted((row for m in matrix.methods if (row := matrix.at(name, m))), key=lambda row: -row.value)
+    best = ordered[0]
+    said = f"{name.removeprefix('mean of ')} ({best.targets}): {best.method} is highest with {plain(best.value)}"
+    said = f"{said[0].upper()}{said[1:]} {matrix.metric}"
+    others = [reference_of(matrix), *(row.method for row in ordered[1:2])]
+    gaps = [between(paired, matrix.task, name, best.method, o) for o in dict.fromkeys(others) if o != best.method]
+    for gap in gaps:
+        if gap is not None:
+            doubt = "beyond doubt" if gap.ci_low > 0 else "not beyond doubt"
+            said += (
+                f", {signed(gap.value)} points over {gap.baseline} "
+                f"({signed(gap.ci_low)} to {signed(gap.ci_high)}, {doubt})"
+            )
+    said += f"; {best.resampled} resampled"
+    return said + ("; fewer than five languages say nothing of others." if best.targets < FEWEST_LANGUAGES else ".")
 
 
 def between(

@@ -81,6 +81,18 @@ def test_a_method_without_a_target_is_said(tmp_path: Path, write_run: Write) -> 
     assert set(rows["mean of common targets"]) == {"method-0", "method-1", "task-only"}
 
 
+def test_the_answer_names_the_best_the_gap_and_the_doubt(small: Path) -> None:
+    page = (small / "report.html").read_text()
+    rows = {(r.target, r.method): r for r in read_rows(small / "summary.csv", Summary) if r.statistic == "mean"}
+    paired = {(d.target, d.method, d.baseline): d for d in read_rows(small / "differences.csv", Difference)}
+    best, gap = rows["mean of unseen", "method-0"], paired["mean of unseen", "method-0", "task-only"]
+    assert f"Unseen (3): method-0 is highest with {best.value:.1f} accuracy" in page
+    assert f"{gap.value:+.1f} points over task-only ({gap.ci_low:+.1f} to {gap.ci_high:+.1f}, beyond doubt)" in page
+    assert "points over method-1 (" in page
+    assert "Unseen (3): " in (small / "report.md").read_text()
+    assert page.count("fewer than five languages say nothing of others") == 2  # seen and unseen, not all six
+
+
 def test_every_cell_can_be_read() -> None:
     for step in range(-20, 21):
         colour = shade(step / 20)
