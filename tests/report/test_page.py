@@ -17,7 +17,9 @@ from madx.report.charts import ink, luminance, shade
 from madx.report.page import write_report
 from madx.scores.paired import Difference
 from madx.scores.rows import read_rows
+from madx.scores.score import Score
 from madx.scores.summary import Summary
+from madx.stages.predictions import predictions_path
 
 Write = Callable[..., Path]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -52,6 +54,16 @@ def test_the_page_says_what_the_files_say(small: Path) -> None:
     for row in read_rows(small / "differences.csv", Difference):
         shown = task["differences"][row.method][row.baseline][row.target]
         assert shown[:3] == pytest.approx([row.value, row.ci_low, row.ci_high], abs=1e-3)
+
+
+def test_scores_are_scikit_learn_s(small: Path) -> None:
+    from sklearn.metrics import accuracy_score
+
+    for row in read_rows(small / "scores.csv", Score):
+        path = predictions_path(small, row.task, row.method, row.target, row.seed)
+        lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        gold, predicted = ([label for line in lines for label in line[key]] for key in ("gold", "predicted"))
+        assert row.value == pytest.approx(100 * accuracy_score(gold, predicted))
 
 
 def test_nothing_is_fetched_and_no_other_script_may_run(small: Path) -> None:
