@@ -276,14 +276,18 @@ function all() {
   drawCosts();
   for (const section of document.querySelectorAll("[data-task]")) section.hidden = section.dataset.task !== t.name;
 }
-options($("task"), DATA.tasks.map((_, i) => i), DATA.tasks.map((t) => t.name));
-$("task").addEventListener("change", all);
-$("reference").addEventListener("change", () => { state.reference = reference(); draw(); });
-for (const id of ["group", "show"]) $(id).addEventListener("change", draw);
-$("filter").addEventListener("input", draw);
-$("axis").addEventListener("change", drawAgainst);
-$("cost").addEventListener("change", drawCosts);
-$("curve").addEventListener("change", drawCurves);
-for (const button of document.querySelectorAll("[data-of]")) button.addEventListener("click", () => download(button.dataset.of, button.dataset.as));
-if (DATA.tasks.length) { all(); drawCurves(); }
+function begin() {
+  options($("task"), DATA.tasks.map((_, i) => i), DATA.tasks.map((t) => t.name));
+  $("task").addEventListener("change", all);
+  $("reference").addEventListener("change", () => { state.reference = reference(); draw(); });
+  for (const id of ["group", "show"]) $(id).addEventListener("change", draw);
+  $("filter").addEventListener("input", draw);
+  $("axis").addEventListener("change", drawAgainst);
+  $("cost").addEventListener("change", drawCosts);
+  $("curve").addEventListener("change", drawCurves);
+  for (const button of document.querySelectorAll("[data-of]")) button.addEventListener("click", () => download(button.dataset.of, button.dataset.as));
+  all();
+  drawCurves();
+}
+if (DATA.tasks.length) begin(); // without a score there is nothing to control
 document.documentElement.dataset.ready = "yes";

@@ -196,6 +196,12 @@ def test_it_opens_under_its_own_policy_and_the_console_is_silent(small: Path) ->
     assert 'data-ready="yes"' in opened(small / "report.html")
 
 
+@browser
+def test_a_run_without_a_score_opens_too(tmp_path: Path, write_run: Write) -> None:
+    page_of(write_run(tmp_path, 1, 1, 1, cells=[]))
+    assert 'data-ready="yes"' in opened(tmp_path / "report.html")
+
+
 CONTROLS = """
 const set = (id, value) => { const n = document.getElementById(id); n.value = value;
   n.dispatchEvent(new Event(n.tagName === "INPUT" ? "input" : "change")); };
