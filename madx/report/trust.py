@@ -97,5 +97,6 @@ def definitions(run: RunFile, metrics: list[str]) -> list[tuple[str, str]]:
         ("probability of improvement", "how likely a method is above another one, each with a seed of its own, on a "
          "target drawn at random; half is no difference (arXiv 2108.13264)."),
         ("beyond doubt", "p under 0.05, two-sided, bootstrap standard error; on single targets corrected for their "
-         "number (Holm 1979). With two or three seeds the part of the seeds is underrated."),
+         "number (Holm 1979). With two or three seeds, or fewer than ten languages, intervals are somewhat narrow."
+         " (In simulations of means, 87 to 91 % of those that say 95 %.)"),
     ]  # fmt: skip
