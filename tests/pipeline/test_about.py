@@ -8,6 +8,7 @@ import pytest
 import madx
 from madx.formats.tensors import load_tensors
 from madx.pipeline import about
+from madx.pipeline.grid import GRID
 
 
 def test_languages_texts_test_sets_sizes_and_curves(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +38,12 @@ def test_languages_texts_test_sets_sizes_and_curves(project: Path, monkeypatch: 
     monkeypatch.setattr(about, "contamination", lambda *_: pytest.fail("read again"))
     madx.run("recipe.toml")
     assert json.loads((folder / "run.json").read_text())["tests"] == run["tests"]
+
+
+def test_every_method_has_words_for_a_legend() -> None:
+    words = {name: row.in_words for name, row in GRID.items()}
+    assert all(text.isprintable() and len(text) < 300 for text in words.values())
+    assert words["madx"] == "trains a task adapter over the source's language adapter; evaluated with the target's"
+    assert "BAD-X" in words["bad-x"]
+    assert "merged" in words["merge-mean"]
+    assert words["full-target-mlm"].startswith("trains every weight over no language adapter")
