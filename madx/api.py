@@ -60,7 +60,7 @@ class Results:
 
     @property
     def differences(self) -> pd.DataFrame:
-        """Each method above `task-only`, in percentage points, paired over seeds and sentences."""
+        """Each two methods, method - baseline, in percentage points, paired over seeds and sentences."""
         return pd.read_csv(self.folder / "differences.csv")
 
     @property
@@ -75,12 +75,11 @@ class Results:
         return self.folder / "report.html"
 
     def predictions(self, task: str, method: str, target: str, seed: int) -> pd.DataFrame:
-        """Gold and predicted value of every test example. Raises InputError where there is no such cell."""
+        """Id, gold and predicted value of every test example. Raises InputError where there is no such cell."""
         path = predictions_path(self.folder, task, method, target, seed)
         if not path.exists():
             raise InputError(f"{path}: no such cell in this run")
-        gold, predicted = read_predictions(path)
-        return pd.DataFrame({"gold": gold, "predicted": predicted})
+        return pd.DataFrame(read_predictions(path)._asdict())
 
 
 # ---------------------------------------------------------------------------------------------------- encoders

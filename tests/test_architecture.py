@@ -11,8 +11,8 @@ LAYERS = {
     "formats": 3, "tasks": 4, "step": 4.5, "sharing": 5, "methods": 5,
     "stages": 6, "report": 7, "pipeline": 7.5, "api": 8, "cli": 9, "__main__": 10, "__init__": 0,
 }  # fmt: skip
-DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "altair": {"report"}, "transformers": {"encoders"},
-         "accelerate": {"training"}, "seqeval": {"tasks"}}  # fmt: skip
+DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "vl_convert": {"report"},
+         "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

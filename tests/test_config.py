@@ -18,12 +18,16 @@ from madx.encoders.reference import EncoderRef
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.stages.alignment import Alignment
+from madx.stages.arithmetic import Arithmetic
 from madx.stages.evaluate import Evaluation
+from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import MergedAdapter, Weighted
+from madx.stages.stacked import Stacked
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
+from madx.stages.tree import Branch, TreeStage
 from madx.step import Step, closure
 from madx.tasks.data import LabelledData
 from madx.training.fit import Schedule
@@ -60,7 +64,22 @@ STAGE = TaskStage(
 EVALUATION = Evaluation(task=STAGE, language=LANGUAGE, test=DATA.model_copy(update={"split": "test"}))
 MIXED = LANGUAGE.model_copy(update={"mixed_with": (Share(text=TEXT, weight=1.0),), "start": IMPORTED, "near": 0.1})
 MERGED = MergedAdapter(encoder=ENCODER, language="fao", parts=(Weighted(adapter=IMPORTED, weight=0.5),))
-STEPS: list[Step] = [TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, STAGE, EVALUATION]
+SCHEDULE = Schedule(steps=10, learning_rate=1e-3)
+TREE = TreeStage(
+    encoder=ENCODER, texts=(TEXT,), paths=((" a", " swe"),), spec=BottleneckSpec(), schedule=SCHEDULE, batch_tokens=64
+)  # fmt: skip
+BRANCH = Branch(tree=TREE, language="fao", path=(" a",))
+DESCRIBED = Described(language="swe", values=(1.0, 0.0))
+GENERATOR = GeneratorStage(
+    encoder=ENCODER, texts=(TEXT,), described=(DESCRIBED,), spec=BottleneckSpec(), schedule=SCHEDULE, batch_tokens=64
+)  # fmt: skip
+GENERATED = GeneratedAdapter(generator=GENERATOR, described=DESCRIBED)
+ARITHMETIC = Arithmetic(encoder=ENCODER, own=LANGUAGE, other=IMPORTED, text=TEXT)
+STACKED = Stacked(parts=(LANGUAGE, IMPORTED))
+STEPS: list[Step] = [
+    TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, BRANCH, GENERATOR, GENERATED, ARITHMETIC, STACKED, STAGE,
+    EVALUATION,
+]  # fmt: skip
 
 
 def other(value: Any, annotation: Any) -> Any:

@@ -59,7 +59,7 @@ def everywhere(
 
 
 COMMANDS: list[Callable[..., None]] = [
-    pipeline.run, pipeline.evaluate, pipeline.report, pipeline.predict,
+    pipeline.run, pipeline.evaluate, pipeline.report, pipeline.compare, pipeline.predict,
     catalogue.languages, catalogue.tasks,
 ]  # fmt: skip
 for command in COMMANDS:

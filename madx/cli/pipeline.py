@@ -1,4 +1,4 @@
-"""The pipeline's commands: run, evaluate, report, predict."""
+"""The pipeline's commands: run, evaluate, report, compare, predict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Jobs, Json, Quiet, Results, Set
-from madx.cli.show import execute, print_plan, print_scores
+from madx.cli.show import execute, print_compared, print_plan, print_scores
 from madx.config import InputError
 from madx.pipeline.project import project, read_recipe
 
@@ -88,20 +88,39 @@ def evaluate(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A run's folder, e.g. results/quickstart.")],
+    folder: Annotated[Path, typer.Argument(help="A run's folder, e.g. results/quickstart; with --all one of runs.")],
+    all_: Annotated[bool, typer.Option("--all", help="One page, index.html, over all runs in the folder.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Rebuild scores.csv and the report from a run's predictions alone."""
+    """Rebuild the scores and the report from a run's predictions alone."""
     from madx.pipeline.rescore import score_run
+    from madx.report.leaderboard import runs_below, write_leaderboard
     from madx.report.page import write_report
+    from madx.report.run_file import read_run
 
-    if not (folder / "run.json").exists():
-        raise InputError(f"{folder}: no run.json; is this a run's folder?")
-    page = write_report(folder, score_run(folder))
-    print_scores(folder, as_json)
+    if not all_ and not (folder / "run.json").exists():
+        raise InputError(f"{folder}: no run.json; is this a run's folder? (--all takes a folder of runs)")
+    runs = runs_below(folder) if all_ else [folder]
+    pages = [write_report(run, score_run(run)) for run in runs]
+    for run in runs:
+        print_scores(run, as_json)
+    if all_:
+        pages = [write_leaderboard(folder, [(run, read_run(run)) for run in runs])]
     if not as_json:
-        print(f"\nreport: {page}")
+        print(f"\nreport: {pages[0]}")
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run's folder.")],
+    second: Annotated[Path, typer.Argument(help="Another one's; what both have is compared.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Two runs, first - second: paired where the test examples are the same."""
+    from madx.pipeline.compare import compare_runs
+
+    print_compared(compare_runs(first, second), as_json)
 
 
 def predict(

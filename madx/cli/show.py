@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+    from madx.pipeline.compare import Compared
     from madx.pipeline.plan import Plan
     from madx.pipeline.run import Progress
     from madx.stages.session import Session
@@ -134,20 +135,21 @@ def print_scores(folder: Path, as_json: bool) -> None:
     from madx.scores.matrix import Matrix
     from madx.scores.rows import read_rows
     from madx.scores.score import Score
+    from madx.scores.summary import Summary
 
-    scores = read_rows(folder / "scores.csv", Score)
     if as_json:
-        print(json.dumps([s.model_dump() for s in scores], indent=2))
+        print(json.dumps([s.model_dump() for s in read_rows(folder / "scores.csv", Score)], indent=2))
         return
-    for task in dict.fromkeys(s.task for s in scores):
-        matrix = Matrix(scores, task)
-        table = score_table(matrix)
+    run = read_run(folder)
+    summaries = read_rows(folder / "summary.csv", Summary)
+    for task in dict.fromkeys(row.task for row in summaries):
+        matrix = Matrix(summaries, task, run.sources)
+        table = score_table(run, matrix)
         print_table(
-            f"{task} ({matrix.metric}, %)",
+            f"{task} ({matrix.metric}, %; mean over seeds, 95 % interval)",
             ["target", *table.columns],
             [[n, *r] for n, r in zip(table.index, table.values.tolist(), strict=True)],
         )
-    run = read_run(folder)
     unlabelled = unlabelled_table(run)
     if unlabelled is not None:
         rows = [[name, *row] for name, row in zip(unlabelled.index, unlabelled.values.tolist(), strict=True)]
@@ -156,6 +158,26 @@ def print_scores(folder: Path, as_json: bool) -> None:
     if adapters:
         rows = [[str(a["language"]), f"{a['before']:.2f}", f"{a['after']:.2f}"] for a in adapters]
         print_table("language adapters: masked-LM loss on held-out text", ["language", "before", "after"], rows)
+
+
+def print_compared(rows: list[Compared], as_json: bool) -> None:
+    from madx.report.tables import signed
+
+    if as_json:
+        print(json.dumps([row.model_dump() for row in rows], indent=2))
+        return
+    print_table(
+        "first - second, in points, with 95 % intervals; *: beyond doubt (Holm, p < 0.05)",
+        ["task", "method", "target", "difference", "paired", "resampled"],
+        [
+            [
+                row.task, row.method, row.target,
+                f"{signed(row.value)} ({signed(row.ci_low)} to {signed(row.ci_high)})" + "*" * (row.p_holm < 0.05),
+                "yes" if row.paired else "no, other examples", row.resampled,
+            ]
+            for row in rows
+        ],
+    )  # fmt: skip
 
 
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:

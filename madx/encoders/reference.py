@@ -28,6 +28,15 @@ KNOWN = {
     "EuroBERT/EuroBERT-210m": "EuroBERT, 15 languages, 12 layers x 768",
 }
 
+# what an encoder's pretraining is called in a language's `seen_by`
+SEEN_AS = {"xlm-roberta": "xlm-r", "mdeberta": "xlm-r", "multilingual-cased": "mbert", "mmbert": "mmbert"}
+
+
+def seen_as(name: str) -> str | None:
+    """None: which languages the encoder has seen isn't known. `mini` saw those of XLM-R's that have text."""
+    last = name.rsplit("/", 1)[-1].lower()
+    return "xlm-r" if name == "mini" else next((group for part, group in SEEN_AS.items() if part in last), None)
+
 
 class EncoderRef(Frozen):
     """A resolved encoder. The digests name what is computed with it."""

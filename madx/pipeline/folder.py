@@ -3,12 +3,18 @@
 import os
 import platform
 import secrets
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from madx.catalog.find import Catalogue
+from madx.config import InputError
+from madx.foreign import read_json_object
+from madx.pipeline import about
 from madx.pipeline.plan import Plan
 from madx.pipeline.rescore import score_run
+from madx.report.run_file import LARGEST
 from madx.scores.score import Score
 from madx.stages.evaluate import Evaluation
 from madx.stages.language import LanguageStage
@@ -21,7 +27,9 @@ from madx.store import write_bytes, write_json, write_text
 RECIPE, RESOLVED = "recipe.toml", "recipe.resolved.toml"
 
 
-def write_run(plan: Plan, session: Session, folder: Path, seconds: float, recipe: Path | None = None) -> list[Score]:
+def write_run(
+    plan: Plan, session: Session, catalogue: Catalogue, folder: Path, seconds: float, recipe: Path | None = None
+) -> list[Score]:
     """The resolved recipe, predictions/, run.json and scores.csv of a finished plan.
 
     `recipe`: the file that a person wrote. Where that is the folder's own, it stays as it is, with its comments.
@@ -48,12 +56,30 @@ def write_run(plan: Plan, session: Session, folder: Path, seconds: float, recipe
             },
             "versions": {n: version(n) for n in ("madx-adapters", "torch", "transformers", "seqeval", "numpy")},
             "seconds_this_time": round(seconds, 2),
-            "steps": {step.name: _facts(session.store.result(step.name)) for step in plan.steps},
+            "steps": {
+                step.name: {**_facts(session.store.result(step.name)), **about.sizes(step, session)}
+                for step in plan.steps
+            },
+            "settings": about.settings(plan),
+            "legend": about.legend(plan),
+            "languages": about.languages(plan, catalogue),
+            "texts": about.texts(plan, session),
+            "tests": about.tests(plan, session, _before(folder)),
+            "licences": about.licences(plan),
+            "curves": about.curves(plan, session),
             "inputs": _inputs(plan),
             "read": [statement.model_dump() for statement in session.read.values()],
         },
     )  # fmt: skip
     return score_run(folder)
+
+
+def _before(folder: Path) -> list[dict[str, Any]]:
+    """What the folder's run.json says of test sets, if it is one."""
+    with suppress(InputError):
+        tests = read_json_object(folder / "run.json", LARGEST).get("tests")
+        return [test for test in tests if isinstance(test, dict)] if isinstance(tests, list) else []
+    return []
 
 
 def _cell(method: str, seed: int, evaluation: Evaluation, folder: Path, session: Session) -> dict[str, Any]:
@@ -114,7 +140,7 @@ def _link_adapters(folder: Path, names: list[str], session: Session) -> None:
 
 def _facts(done: Result) -> dict[str, Any]:
     facts = {k: v for k, v in done["result"].items() if k != "evaluations" and v not in ([], {}, None)}
-    return {"seconds": done["seconds"], "memory_mb": done["memory_mb"], **facts}
+    return {"seconds": done["seconds"], "memory_mb": done["memory_mb"], **facts, **about.dev_score(done["result"])}
 
 
 def _inputs(plan: Plan) -> dict[str, list[str]]:

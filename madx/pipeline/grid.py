@@ -68,6 +68,20 @@ class Row:
     start: Callable[[Planner, str], LanguageStage] | None = None  # what stage two goes on from, made for the target
 
     @property
+    def in_words(self) -> str:
+        """For a legend."""
+        what: dict[Callable[[Recipe], Trained], str] = {
+            every_weight: "every weight", sparse_change: "a sparse change of the encoder"
+        }  # fmt: skip
+        trained = what.get(self.trains, "a task adapter")
+        below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
+                 "target": "the adapter of source and target", "none": "no language adapter"}[self.below]  # fmt: skip
+        way = "" if self.adapter is ways.own else f" ({(self.adapter.__doc__ or '').splitlines()[0].rstrip('.')})"
+        used = {"target": f"with the target's{way}", "source": "with the source's", "none": "with none"}
+        start = "" if self.start is None else "; begun with the encoder after masked LM on the target's text"
+        return f"trains {trained} over {below}; evaluated {used[self.evaluated_with]}{start}"
+
+    @property
     def needs_text(self) -> bool:
         """Of the target."""
         return (self.evaluated_with == "target" and self.possible is not ways.anything) or self.start is not None

@@ -20,6 +20,7 @@ from madx.pipeline.joint import Joint
 from madx.pipeline.plan import Cell, Plan, plan_of
 from madx.pipeline.recipe import Recipe
 from madx.pipeline.sources import Sources
+from madx.pipeline.targets import filtered, is_filter
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import digests_of, fetch
 from madx.stages.alignment import Alignment
@@ -107,9 +108,7 @@ class Planner:
         return self._labelled[key]
 
     def targets_of(self, task: TaskSpec, method: str) -> list[str]:
-        """The recipe's targets that a method is not held away from; "all": every language with a test set, and with
-        what the method needs.
-        """
+        """The recipe's, unless a method is held away; described ones where there is a test set and what it needs."""
         key = (task.name, method)
         if key not in self._targets:
             self._targets[key] = self._targets_of(task, method)
@@ -117,10 +116,11 @@ class Planner:
 
     def _targets_of(self, task: TaskSpec, method: str) -> list[str]:
         limit, row = self.recipe.limit.get(method), GRID[method]
-        if self.recipe.targets == "all":
-            codes = [code for code in self._all_targets(task) if not row.needs_text or row.possible(self, code)]
-        else:
-            codes = self._named_targets(task)
+        codes = self._named_targets(task)
+        if filters := [name for name in self.recipe.target_list if is_filter(name)]:
+            described = filtered(filters, self._all_targets(task), self.catalogue, self.encoder.name)
+            possible = [code for code in described if not row.needs_text or row.possible(self, code)]
+            codes = list(dict.fromkeys([*codes, *possible]))
         if limit and limit.targets:
             wanted = {self.language(name).code for name in limit.targets}
             codes = [code for code in codes if code in wanted]
@@ -128,12 +128,16 @@ class Planner:
 
     def _named_targets(self, task: TaskSpec) -> list[str]:
         """A target needs no labels: without a test set it is trained and predicted for, and has no score."""
-        codes = dict.fromkeys(self.language(name).code for name in self.recipe.targets)
-        targets = [code for code in codes if code not in self.source_codes]
+        targets = [code for code in self._named() if code not in self.source_codes]
         without = [code for code in targets if self.labelled(task, code, "test") is None]
         if without:
             self._note(f"{task.name}: no test set for {', '.join(without)}; trained and predicted for, not scored")
         return targets
+
+    def _named(self) -> list[str]:
+        """Targets that the recipe has by name."""
+        names = [name for name in self.recipe.target_list if not is_filter(name)]
+        return list(dict.fromkeys(self.language(name).code for name in names))
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
@@ -233,9 +237,8 @@ class Planner:
     @property
     def _languages(self) -> list[str]:
         """Sources, targets that it names, and relatives."""
-        targets = () if self.recipe.targets == "all" else self.recipe.targets
-        named = [self.language(name).code for name in (*targets, *self.recipe.relatives)]
-        return list(dict.fromkeys([*self.source_codes, *named]))
+        relatives = [self.language(name).code for name in self.recipe.relatives]
+        return list(dict.fromkeys([*self.source_codes, *self._named(), *relatives]))
 
     def merged(self, code: str, others: Sequence[str], weights: Sequence[float]) -> MergedAdapter:
         parts = [

@@ -157,6 +157,11 @@ class Recipe(Frozen):
     limit: dict[str, Limit] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
 
+    @property
+    def target_list(self) -> tuple[str, ...]:
+        """Names of languages, and what describes some: see madx/pipeline/targets.py."""
+        return (self.targets,) if isinstance(self.targets, str) else self.targets
+
     @field_validator("seeds")
     @classmethod
     def _different_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -205,6 +210,8 @@ def recipe_from(data: dict[str, Any], where: str, overrides: list[str]) -> Recip
         table[last] = parsed
     if isinstance(data.get("source"), str):
         data["source"] = [data["source"]]
+    if isinstance(data.get("targets"), str) and data["targets"] != "all":
+        data["targets"] = [data["targets"]]
     if isinstance(data.get("text"), dict):
         data["text"] = {code: [v] if isinstance(v, str) else v for code, v in data["text"].items()}
     return validate(Recipe, data, where)

@@ -95,6 +95,7 @@ def merged(weigh: Weigh) -> Callable[[Planner, str], AdapterStep]:
     """For a language without an adapter: the others at hand, weighted; its own, if there is one, is left out."""
 
     def adapter(planner: Planner, code: str) -> AdapterStep:
+        """Other languages' adapters, merged."""
         if code in planner.source_codes:
             return planner.language_adapter(code)
         others = planner.others(code)

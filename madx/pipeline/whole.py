@@ -26,7 +26,8 @@ def run_whole(
     make(plan)
     folder = results / plan.recipe.name
     with io_errors(folder):
-        write_report(folder, write_run(plan, session, folder, time.perf_counter() - began, recipe))
+        took = time.perf_counter() - began
+        write_report(folder, write_run(plan, session, planner.catalogue, folder, took, recipe))
     return folder
 
 

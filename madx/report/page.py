@@ -1,116 +1,210 @@
-"""The report of a run: report.md, tables/, plots/ and one self-contained page."""
+"""The report of a run: report.md, tables/, plots/, paper/ and one self-contained page."""
 
+import base64
+import hashlib
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 
 from madx.foreign import inside, markdown_text
-from madx.report.charts import heat_map
-from madx.report.run_file import read_run
+from madx.report.answer import answer
+from madx.report.charts import gains, heat_map, profile
+from madx.report.costs import Cost, cost_table, costs_of
+from madx.report.data import Statistics, page_data, read_statistics
+from madx.report.paper import write_paper
+from madx.report.run_file import RunFile, read_run
 from madx.report.tables import (
-    adapter_rows,
     difference_table,
     latex,
     markdown,
+    ordering_table,
+    reference_of,
+    row_name,
     score_table,
+    spread_table,
     unlabelled_table,
 )
+from madx.report.trust import adapter_table, definitions, trust_tables
 from madx.scores.matrix import Matrix
-from madx.scores.paired import BASELINE, Difference
-from madx.scores.rows import read_rows
+from madx.scores.paired import Difference
+from madx.scores.rows import write_rows
 from madx.scores.score import Score
+from madx.scores.summary import ProfilePoint, Summary
 from madx.store import write_text
 
 UNLABELLED = (
-    "They have no test set, so no score. An adapter that lowers the masked-LM loss on held-out text has learnt from its "
-    "text; how well the task transfers, only labels can tell. `madx predict` labels new text."
+    "They have no test set, so no score. An adapter that lowers the masked-LM loss on held-out text has learnt from "
+    "its text; how well the task transfers, only labels can tell. `madx predict` labels new text."
 )
-PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ name }} – madx</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .25rem .7rem; text-align: right }
-th:first-child, td:first-child { text-align: left } thead { border-bottom: 2px solid #222 }
-tbody tr:nth-child(even) { background: #f4f4f4 } tbody tr:last-child.mean { border-top: 1px solid #222 }
-.wide { overflow-x: auto } footer { color: #666; margin-top: 3rem }
-</style></head><body>
-<h1>{{ name }}</h1>
-<p>Zero-shot transfer from <b>{{ source }}</b> on <b>{{ model }}</b>. Scores in percent: mean over seeds {{ seeds }}
-± standard deviation over seeds (with one seed: half the 95 % bootstrap interval). The source language is not part of
-the means.</p>
-{% macro table(frame, last = "") %}
-<div class="wide"><table><thead><tr><th>target</th>{% for m in frame.columns %}<th>{{ m }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in frame.itertuples() %}
-<tr{% if loop.last and last %} class="{{ last }}"{% endif %}>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table></div>
-{% endmacro %}
-{% for task in tasks %}
-<h2>{{ task.name }} <small>({{ task.metric }})</small></h2>
-<div class="wide">{{ task.chart | safe }}</div>
-{{ table(task.table, "mean") }}
-{% if task.differences is not none %}
-<h3>Above {{ baseline }}</h3>
-<p>Difference in percentage points, mean over seeds, with its 95 % interval: paired over seeds and sentences.</p>
-{{ table(task.differences, "mean") }}
-{% endif %}
-{% endfor %}
-{% if unlabelled is not none %}
-<h2>Targets without labels</h2>
-<p>{{ about_unlabelled }}</p>
-{{ table(unlabelled) }}
-{% endif %}
-{% if adapters %}
-<h2>Language adapters</h2>
-<p>Masked-LM loss (nats) on held-out text, before and after stage one.</p>
-<table><thead><tr><th>language</th><th>before</th><th>after</th><th>tokens</th><th>seconds</th></tr></thead><tbody>
-{% for a in adapters %}
-<tr><td>{{ a.language }}</td><td>{{ "%.2f" | format(a.before) }}</td><td>{{ "%.2f" | format(a.after) }}</td><td>{{ "{:,}".format(a.tokens) }}</td><td>{{ "%.0f" | format(a.seconds) }}</td></tr>
-{% endfor %}
-</tbody></table>
-{% endif %}
-<footer>madx {{ version }}, {{ host }}. Rebuild with <code>madx report</code> from scores.csv and predictions/.</footer>
-</body></html>
-""")
+DIFFERENCES = (
+    "Points above or below {}, with 95 % intervals: paired over seeds and sentences, means over languages too where "
+    "they are five or more. *: beyond doubt, p < 0.05, on single targets after Holm's correction."
+)
+HERE = Path(__file__).parent
+TEMPLATES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 def write_report(folder: Path, scores: list[Score]) -> Path:
-    """All forms of the report, from the scores and run.json; returns the page's path."""
+    """All forms of the report, from what `score_run` wrote and run.json; returns the page's path."""
     run = read_run(folder)
+    statistics = read_statistics(folder, scores)
+    tasks = list(dict.fromkeys(row.task for row in statistics.summary))
+    matrices = [Matrix(statistics.summary, task, run.sources) for task in tasks]
+    costs = [cost for matrix in matrices for cost in costs_of(run, matrix)]
     for sub in ("tables", "plots"):
         inside(folder, folder / sub).mkdir(exist_ok=True)
-    tasks = []
-    paired = read_rows(folder / "differences.csv", Difference)
-    text = [f"# {run.name}\n\nZero-shot transfer from {run.source} on {markdown_text(run.model.name)}, in percent.\n"]
-    for name in dict.fromkeys(score.task for score in scores):
-        matrix = Matrix(scores, name)
-        table, chart = score_table(matrix), heat_map(matrix)
-        above = difference_table([row for row in paired if row.task == name], matrix)
-        tasks.append({"name": name, "metric": matrix.metric, "table": table, "chart": chart, "differences": above})
-        text.append(f"\n## {name} ({matrix.metric})\n\n{markdown(table)}")
-        if above is not None:
-            text.append(
-                f"\nAbove {BASELINE}, percentage points with their 95 % intervals, paired over seeds and sentences:\n\n"
-                f"{markdown(above)}"
-            )
-        write_text(inside(folder, folder / "tables" / f"{name}.tex"), latex(table))
-        write_text(inside(folder, folder / "plots" / f"{name}.svg"), chart)
-    adapters = adapter_rows(run)
-    if adapters:
-        text.append(
-            "\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n| language | before | after |\n|---|--:|--:|\n"
+    for matrix in matrices:
+        _write_tables(folder, run, matrix, statistics)
+        _write_plots(folder, run, matrix, statistics)
+    write_paper(folder, run, matrices, statistics, costs)
+    write_text(inside(folder, folder / "report.md"), _markdown(run, matrices, statistics, costs))
+    write_text(inside(folder, folder / "report.html"), _page(run, matrices, statistics, costs))
+    return folder / "report.html"
+
+
+def _write_tables(folder: Path, run: RunFile, matrix: Matrix, statistics: Statistics) -> None:
+    tables = {"": score_table(run, matrix), "-differences": difference_table(run, statistics.differences, matrix)}
+    for name, table in tables.items():
+        if table is not None:
+            write_text(inside(folder, folder / "tables" / f"{matrix.task}{name}.tex"), latex(table))
+
+
+def _write_plots(folder: Path, run: RunFile, matrix: Matrix, statistics: Statistics) -> None:
+    """Each figure, and its data beside it."""
+    names = {target: row_name(run, matrix, target) for target in matrix.rows}
+    plots = inside(folder, folder / "plots")
+
+    def place(name: str) -> Path:
+        return inside(folder, plots / name)
+
+    write_text(place(f"{matrix.task}.svg"), heat_map(matrix, names))
+    own = [row for row in statistics.summary if row.task == matrix.task and row.statistic == "mean"]
+    write_rows(place(f"{matrix.task}.csv"), Summary, own)
+    reference = reference_of(matrix)
+    paired = [
+        row
+        for row in statistics.differences
+        if (row.task, row.baseline) == (matrix.task, reference) and row.target not in matrix.sources
+    ]
+    if paired:
+        write_text(place(f"{matrix.task}-gains.svg"), gains(paired, names))
+        write_rows(place(f"{matrix.task}-gains.csv"), Difference, paired)
+    points = [point for point in statistics.profiles if point.task == matrix.task]
+    if points:
+        write_text(place(f"{matrix.task}-profile.svg"), profile(points))
+        write_rows(place(f"{matrix.task}-profile.csv"), ProfilePoint, points)
+
+
+def _comparison_table(matrix: Matrix, statistics: Statistics) -> pd.DataFrame | None:
+    rows = [row for row in statistics.comparisons if (row.task, row.group) == (matrix.task, "targets")]
+    if not rows:
+        return None
+    return pd.DataFrame(
+        {
+            "against": [row.baseline for row in rows],
+            "targets": [str(row.targets) for row in rows],
+            "wins": [str(row.wins) for row in rows],
+            "losses": [str(row.losses) for row in rows],
+            "undecided": [str(row.undecided) for row in rows],
+            "probability of improvement": [
+                f"{row.improvement:.2f} ({row.ci_low:.2f} to {row.ci_high:.2f})" for row in rows
+            ],
+        },
+        index=[row.method for row in rows],
+    )
+
+
+def _orderings(matrix: Matrix) -> list[tuple[str, pd.DataFrame, str]]:
+    shown = [name for name in matrix.means if name.removeprefix("mean of ") in SHOWN]
+    return [
+        (
+            name,
+            ordering_table(matrix, name),
+            f"{name[0].upper()}{name[1:]} ({matrix.about(name).targets}): {matrix.metric}, its interquartile mean, and "
+            f"the mean rank (1 is the best); {matrix.about(name).resampled} resampled",
         )
-        text += [f"| {markdown_text(str(a['language']))} | {a['before']:.2f} | {a['after']:.2f} |\n" for a in adapters]
+        for name in shown
+    ]
+
+
+SHOWN = ("targets", "common targets", "unseen", "seen")
+
+
+def _markdown(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: list[Cost]) -> str:
+    about = f"Zero-shot transfer from {run.source} on {markdown_text(run.model.name)}, in percent."
+    text = [f"# {markdown_text(run.name)}\n\n{about}\n"]
+    for matrix in matrices:
+        text.append(f"\n## {markdown_text(matrix.task)} ({markdown_text(matrix.metric)})\n")
+        text += [
+            f"\n{markdown_text(line)}\n"
+            for line in answer(matrix, statistics.differences, [c for c in costs if c.task == matrix.task])
+        ]
+        text.append(
+            "\nMean over seeds and, in brackets, the 95 % interval of the test set (of a mean: see summary.csv).\n\n"
+        )
+        text.append(markdown(score_table(run, matrix)))
+        spread = spread_table(run, matrix)
+        if spread is not None:
+            text.append(f"\nStandard deviation over {matrix.seeds} seeds, in points:\n\n{markdown(spread)}")
+        paired = difference_table(run, statistics.differences, matrix)
+        if paired is not None:
+            text.append(f"\n{DIFFERENCES.format(reference_of(matrix))}\n\n{markdown(paired)}")
+        for _, table, caption in _orderings(matrix):
+            text.append(f"\n{caption}:\n\n{markdown(table, 'method')}")
+    if costs:
+        text.append(f"\n## Cost\n\n{markdown(cost_table(costs), 'method')}")
+    adapters = adapter_table(run)
+    if adapters is not None:
+        text.append(f"\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n{markdown(adapters, 'language')}")
     unlabelled = unlabelled_table(run)
     if unlabelled is not None:
         text.append(f"\n## Targets without labels\n\n{UNLABELLED}\n\n{markdown(unlabelled)}")
-    write_text(inside(folder, folder / "report.md"), "".join(text))
-    page = PAGE.render(
-        name=run.name, source=run.source, model=run.model.name, tasks=tasks, adapters=adapters,
-        baseline=BASELINE, unlabelled=unlabelled, about_unlabelled=UNLABELLED,
-        seeds=", ".join(str(s) for s in sorted({s.seed for s in scores})),
-        version=run.versions.get("madx-adapters", ""), host=f"Python {run.host.python} on {run.host.machine}",
-    )  # fmt: skip
-    write_text(inside(folder, folder / "report.html"), page)
-    return folder / "report.html"
+    text += [f"\n{caption}:\n\n{markdown(table, first)}" for table, first, caption in trust_tables(run)]
+    return "".join(text)
+
+
+def _missing(run: RunFile, matrices: list[Matrix]) -> str:
+    """Methods without a score on targets that others have one on."""
+    found = []
+    for matrix in matrices:
+        for method in matrix.methods:
+            without = [target for target in matrix.targets if not matrix.at(target, method)]
+            if without:
+                found.append(f"{matrix.task}, {method}: {', '.join(without)}")
+        gone = [method for method in run.methods if method not in matrix.methods]
+        found += [f"{matrix.task}, {method}: every target" for method in gone]
+    return "; ".join(found)
+
+
+def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: list[Cost]) -> str:
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return TEMPLATES.from_string((HERE / "page.html").read_text(encoding="utf-8")).render(
+        run=run,
+        source=" and ".join(f"{run.called(code)} ({code})" for code in run.sources),
+        seeds=", ".join(str(s) for s in sorted({s.seed for s in statistics.scores})),
+        css=(HERE / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=f"sha256-{digest}",
+        tasks=[
+            {
+                "name": matrix.task,
+                "answer": answer(matrix, statistics.differences, [c for c in costs if c.task == matrix.task]),
+                "orderings": _orderings(matrix),
+                "comparisons": _comparison_table(matrix, statistics),
+                "spread": spread_table(run, matrix),
+            }
+            for matrix in matrices
+        ],
+        costs=cost_table(costs),
+        adapters=adapter_table(run),
+        unlabelled=unlabelled_table(run),
+        about_unlabelled=UNLABELLED,
+        trust=trust_tables(run),
+        missing=_missing(run, matrices),
+        definitions=definitions(run, list(dict.fromkeys(matrix.metric for matrix in matrices))),
+        data=page_data(run, matrices, statistics, costs),
+        version=run.versions.get("madx-adapters", ""),
+        host=f"Python {run.host.python} on {run.host.machine}",
+    )

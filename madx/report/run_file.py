@@ -6,10 +6,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from madx.config import InputError
+from madx.corpora.contamination import Contamination
+from madx.corpora.health import Health
 from madx.foreign import Line, Name, parse_json, read_small
 
 LARGEST = 64 << 20  # bytes
 Share = Annotated[float, Field(ge=0, le=1e12)]
+Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class _Known(BaseModel):
@@ -23,6 +26,7 @@ class Model(_Known):
 class Host(_Known):
     python: Line
     machine: Line
+    device: Line = ""
 
 
 class TaskOf(_Known):
@@ -56,6 +60,15 @@ class Unlabelled(_Known):
     subwords_per_word: Share
 
 
+class LanguageOf(_Known):
+    """What the catalogue says of a language."""
+
+    name: Line
+    script: Line = ""
+    family: list[Line] = []
+    seen: bool | None = None  # by the encoder in its pretraining; none: not known
+
+
 class StepOf(_Known):
     """What a step reported."""
 
@@ -65,6 +78,36 @@ class StepOf(_Known):
     held_out_after: Share | None = None
     tokens: int | None = None
     aligned_with: Line | None = None
+    memory_mb: Share | None = None
+    tokens_per_s: Share | None = None
+    dev: Share | None = None  # score on the source's dev set, of what was kept
+    parameters: int | None = None  # trained, and kept
+    bytes: int | None = None
+
+
+class Source(_Known):
+    """Where text or labels come from."""
+
+    name: Line
+    licence: Line
+
+
+class TextOf(_Known):
+    """The text that a language's adapters were trained on, as the encoder's tokenizer writes it."""
+
+    tokens: int
+    unknown_rate: Share
+    subwords_per_word: Share
+    sources: list[Source] = []
+
+
+class TestOf(_Known):
+    """A test set: what the tokenizer makes of it, and how much of it stands in training text."""
+
+    task: Name
+    target: Name
+    health: Health
+    contamination: Contamination
 
 
 class RunFile(_Known):
@@ -75,9 +118,42 @@ class RunFile(_Known):
     tasks: dict[Name, TaskOf]
     cells: list[CellOf]
     unlabelled: list[Unlabelled] = []
+    methods: list[Name] = []
+    legend: dict[Name, Line] = {}  # methods in words
+    settings: dict[Name, Line] = {}  # the recipe's numbers
+    languages: dict[Name, LanguageOf] = {}
+    texts: dict[Name, TextOf] = {}
+    tests: list[TestOf] = []
+    licences: dict[Name, Source] = {}  # of the tasks' labels
+    curves: dict[Name, list[Point]] = {}  # of the steps' training losses
     steps: dict[Name, StepOf] = {}
     host: Host
     versions: dict[str, Line]
+
+    @property
+    def sources(self) -> list[str]:
+        return self.source.split("+")
+
+    def called(self, code: str) -> str:
+        """A language's name; its code where that is all that is known."""
+        return self.languages[code].name if code in self.languages else code
+
+    def test_of(self, task: str, code: str) -> TestOf | None:
+        return next((test for test in self.tests if (test.task, test.target) == (task, code)), None)
+
+    def labels(self, code: str) -> list[str]:
+        """The groups that a target belongs to; see `madx.scores.levels.groups_of`."""
+        labels = []
+        if about := self.languages.get(code):
+            labels += [] if about.seen is None else ["seen" if about.seen else "unseen"]
+            labels += [f"family {family}" for family in about.family]
+            labels += [f"script {about.script}"] if about.script else []
+        if text := self.texts.get(code):
+            labels.append(next((name for most, name in AMOUNTS if text.tokens < most), "text over 1M tokens"))
+        return labels
+
+
+AMOUNTS = ((100_000, "text under 100k tokens"), (1_000_000, "text of 100k to 1M tokens"))
 
 
 def read_run(folder: Path) -> RunFile:

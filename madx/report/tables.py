@@ -1,6 +1,5 @@
 """Scores as tables: for the terminal, Markdown and LaTeX. One source for all of them."""
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -8,43 +7,94 @@ import pandas as pd
 from madx.foreign import markdown_text
 from madx.report.run_file import RunFile
 from madx.scores.matrix import Matrix
-from madx.scores.paired import MEAN, Difference
+from madx.scores.paired import BASELINE, Difference
+from madx.scores.summary import Summary
 
 
-def _cell(value: float, spread: float, half: float) -> str:
-    if math.isnan(value):
-        return ""
-    error = spread if not math.isnan(spread) else half
-    return f"{value:.1f} ±{error:.1f}"
+def plain(value: float) -> str:
+    """One decimal, and no -0.0."""
+    return f"{round(value, 1) + 0.0:.1f}"
 
 
-def score_table(matrix: Matrix) -> pd.DataFrame:
-    """A row per target, a column per method: mean over seeds ± standard deviation (one seed: ± half the interval)."""
-    values, spread, half = matrix.table(), matrix.spread(), matrix.intervals()
-    table = pd.DataFrame(
-        {
-            method: [_cell(values.at[t, method], spread.at[t, method], half.at[t, method]) for t in values.index]
-            for method in matrix.methods
-        },
-        index=[f"{t} (source)" if t in matrix.sources else t for t in values.index],
-    )
-    means = matrix.means()
-    table.loc["mean of targets"] = [f"{means[m]:.1f}" if not math.isnan(means[m]) else "" for m in matrix.methods]
-    return table
+def signed(value: float) -> str:
+    """The same, of a difference."""
+    return f"{rounded:+.1f}" if (rounded := round(value, 1)) else "0.0"
 
 
-def difference_table(rows: Sequence[Difference], matrix: Matrix) -> pd.DataFrame | None:
-    """A row per target and one for their mean, a column per method: difference to the baseline and its interval."""
-    if not rows:
+def with_interval(row: Summary | None) -> str:
+    return f"{plain(row.value)} ({plain(row.ci_low)} to {plain(row.ci_high)})" if row else ""
+
+
+def row_name(run: RunFile, matrix: Matrix, target: str) -> str:
+    """`Swiss German (gsw)`; of a mean, how many targets it has."""
+    if target in matrix.means:
+        return f"{target} ({matrix.about(target).targets})"
+    name = f"{run.called(target)} ({target})" if target in run.languages else target
+    return f"{name}, the source" if target in matrix.sources else name
+
+
+def score_table(run: RunFile, matrix: Matrix) -> pd.DataFrame:
+    """A row per target and mean, a column per method: mean over seeds and the 95 % interval; test sentences before."""
+    names = [row_name(run, matrix, target) for target in matrix.rows]
+    sizes = {"sentences": [f"{matrix.about(target).sentences:,}" for target in matrix.rows]}
+    cells = {m: [with_interval(matrix.at(target, m)) for target in matrix.rows] for m in matrix.methods}
+    return pd.DataFrame({**sizes, **cells}, index=names)
+
+
+def spread_table(run: RunFile, matrix: Matrix) -> pd.DataFrame | None:
+    """Standard deviation over seeds, where there are several."""
+    if matrix.seeds < 2:
         return None
-    cells = {(row.target, row.method): f"{row.value:+.1f} ({row.ci_low:+.1f} to {row.ci_high:+.1f})" for row in rows}
-    methods = [m for m in matrix.methods if m != rows[0].baseline]
-    names = [*matrix.targets, MEAN]
-    return pd.DataFrame({m: [cells.get((name, m), "") for name in names] for m in methods}, index=names)
+
+    def cell(row: Summary | None) -> str:
+        return "" if row is None or row.spread is None else f"{row.spread:.1f}"
+
+    return pd.DataFrame(
+        {m: [cell(matrix.at(target, m)) for target in matrix.rows] for m in matrix.methods},
+        index=[row_name(run, matrix, target) for target in matrix.rows],
+    )
 
 
-def markdown(table: pd.DataFrame) -> str:
-    header = "| target | " + " | ".join(map(markdown_text, table.columns)) + " |"
+def ordering_table(matrix: Matrix, group: str) -> pd.DataFrame:
+    """A row per method: mean, interquartile mean and mean rank over a group's targets."""
+    methods = [m for m in matrix.methods if matrix.at(group, m)]
+    return pd.DataFrame(
+        {
+            "mean": [with_interval(matrix.at(group, m)) for m in methods],
+            "interquartile mean": [with_interval(matrix.statistic("iqm", group, m)) for m in methods],
+            "mean rank": [with_interval(matrix.statistic("rank", group, m)) for m in methods],
+        },
+        index=methods,
+    )
+
+
+def reference_of(matrix: Matrix) -> str | None:
+    """What the printed differences are to: task-only, or else the recipe's last method; none where there is one."""
+    if len(matrix.methods) < 2:
+        return None
+    return BASELINE if BASELINE in matrix.methods else matrix.methods[-1]
+
+
+def difference_table(run: RunFile, rows: Sequence[Difference], matrix: Matrix) -> pd.DataFrame | None:
+    """A row per target and mean, a column per method: difference to the reference, its interval, * beyond doubt."""
+    reference = reference_of(matrix)
+    own = [row for row in rows if row.task == matrix.task and row.baseline == reference]
+    if not own:
+        return None
+    cells = {
+        (row.target, row.method): f"{signed(row.value)} ({signed(row.ci_low)} to {signed(row.ci_high)})"
+        + ("*" if row.p_holm < 0.05 else "")
+        for row in own
+    }
+    methods = [m for m in matrix.methods if m != reference]
+    return pd.DataFrame(
+        {m: [cells.get((target, m), "") for target in matrix.rows] for m in methods},
+        index=[row_name(run, matrix, target) for target in matrix.rows],
+    )
+
+
+def markdown(table: pd.DataFrame, first: str = "target") -> str:
+    header = f"| {first} | " + " | ".join(map(markdown_text, table.columns)) + " |"
     rule = "|---|" + "--:|" * len(table.columns)
     rows = [
         "| " + " | ".join(map(markdown_text, [name, *row])) + " |"
@@ -55,18 +105,23 @@ def markdown(table: pd.DataFrame) -> str:
 
 LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }  # fmt: skip
 
 
-def latex(table: pd.DataFrame) -> str:
-    def safe(text: str) -> str:
-        return "".join(LATEX.get(sign, sign) for sign in text)
+def latex_text(text: str) -> str:
+    """Text that LaTeX prints and doesn't run."""
+    return "".join(LATEX.get(sign, sign) for sign in text)
 
+
+def latex(table: pd.DataFrame, first: str = "target") -> str:
+    """For \\usepackage{booktabs}."""
     lines = [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\toprule"]
-    lines.append(" & ".join(["target", *map(safe, table.columns)]) + r" \\ \midrule")
+    lines.append(" & ".join([first, *map(latex_text, table.columns)]) + r" \\ \midrule")
     lines += [
-        " & ".join([safe(n), *map(safe, r)]) + r" \\" for n, r in zip(table.index, table.values.tolist(), strict=True)
+        " & ".join(map(latex_text, [name, *row])) + r" \\"
+        for name, row in zip(table.index, table.values.tolist(), strict=True)
     ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 

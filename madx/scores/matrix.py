@@ -1,44 +1,38 @@
-"""Scores folded: targets x methods, means over seeds and over targets. The source is never part of a mean."""
+"""A task's summaries as a grid: targets, their means and the sources as rows, methods as columns."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-import pandas as pd
-
-from madx.scores.score import Score
+from madx.scores.summary import Statistic, Summary
 
 
 class Matrix:
-    """The primary scores of one task: `table` has a row per target and a column per method."""
+    """Of one task. The source is a target too where it was scored, and never part of a mean."""
 
-    def __init__(self, scores: Iterable[Score], task: str) -> None:
-        rows = [s.model_dump() for s in scores if s.task == task and s.primary]
+    def __init__(self, rows: Iterable[Summary], task: str, sources: Sequence[str]) -> None:
+        own = [row for row in rows if row.task == task]
+        means = [row for row in own if row.statistic == "mean"]
         self.task = task
-        self.frame = pd.DataFrame(rows)
-        self.metric: str = rows[0]["metric"]
-        self.sources = sorted({part for row in rows for part in row["source"].split("+")})
-        self.methods = list(dict.fromkeys(self.frame["method"]))  # in the recipe's order
-        self.targets = sorted(t for t in set(self.frame["target"]) if t not in self.sources)
-        self.seeds = sorted(set(self.frame["seed"]))
+        self.metric = own[0].metric
+        self.sources = [code for code in sources if any(row.target == code for row in means)]
+        self.methods = list(dict.fromkeys(row.method for row in means))  # in the recipe's order
+        single = {row.target for row in means if not row.target.startswith("mean of ")}
+        self.targets = sorted(single - set(self.sources))
+        self.means = list(dict.fromkeys(row.target for row in means if row.target not in single))
+        self.seeds = max(row.seeds for row in means)
+        self._rows = {(row.statistic, row.target, row.method): row for row in own}
 
-    def table(self) -> pd.DataFrame:
-        """Mean over seeds, percent."""
-        wide = self.frame.pivot_table(index="target", columns="method", values="value", aggfunc="mean")
-        return wide.reindex(index=[*self.targets, *self._tested_sources()], columns=self.methods)
+    @property
+    def rows(self) -> list[str]:
+        """What a table shows: targets, sources, means."""
+        return [*self.targets, *self.sources, *self.means]
 
-    def spread(self) -> pd.DataFrame:
-        """Standard deviation over seeds; NaN where there is one seed."""
-        wide = self.frame.pivot_table(index="target", columns="method", values="value", aggfunc="std")
-        return wide.reindex(index=[*self.targets, *self._tested_sources()], columns=self.methods)
+    def at(self, target: str, method: str) -> Summary | None:
+        return self._rows.get(("mean", target, method))
 
-    def intervals(self) -> pd.DataFrame:
-        """Half the mean width of the bootstrap intervals: what the test set's size alone leaves open."""
-        half = self.frame.assign(half=(self.frame["ci_high"] - self.frame["ci_low"]) / 2)
-        wide = half.pivot_table(index="target", columns="method", values="half", aggfunc="mean")
-        return wide.reindex(index=[*self.targets, *self._tested_sources()], columns=self.methods)
+    def statistic(self, name: Statistic, target: str, method: str) -> Summary | None:
+        """`iqm` or `rank`, of a mean."""
+        return self._rows.get((name, target, method))
 
-    def means(self) -> pd.Series:
-        """Per method over the targets that every full column has; methods held to fewer targets have no mean."""
-        return self.table().loc[self.targets].mean(skipna=False)
-
-    def _tested_sources(self) -> list[str]:
-        return [s for s in self.sources if s in set(self.frame["target"])]
+    def about(self, target: str) -> Summary:
+        """Any method's row of it: how many sentences and targets it stands on."""
+        return next(row for m in self.methods if (row := self.at(target, m)))

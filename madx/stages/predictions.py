@@ -5,7 +5,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from madx.config import InputError
 from madx.foreign import open_regular, parse_json
@@ -31,8 +31,16 @@ def write_predictions(path: Path, data: LabelledData, examples: Sequence[Example
     write_bytes(path, gzip.compress("\n".join(lines).encode("utf-8") + b"\n", mtime=0))
 
 
-def read_predictions(path: Path) -> tuple[list[Any], list[Any]]:
-    """(gold, predicted). Raises InputError with file:line."""
+class Predictions(NamedTuple):
+    """A line of the file each."""
+
+    ids: list[str]
+    gold: list[Any]
+    predicted: list[Any]
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Raises InputError with file:line."""
     try:
         with open_regular(path) as packed, gzip.open(packed, "rb") as file:
             content = file.read(LARGEST + 1)
@@ -40,13 +48,14 @@ def read_predictions(path: Path) -> tuple[list[Any], list[Any]]:
         raise InputError(f"{path}: damaged gzip file: {error}") from None
     if len(content) > LARGEST:
         raise InputError(f"{path}: more than {LARGEST >> 20} MiB of predictions")
-    gold, predicted = [], []
+    found = Predictions([], [], [])
     for number, line in enumerate(content.splitlines(), 1):
         row = parse_json(line, f"{path}:{number}")
         if not isinstance(row, dict) or not row.keys() >= {"gold", "predicted"}:
             raise InputError(f"{path}:{number}: no object with 'gold' and 'predicted'")
-        gold.append(row["gold"])
-        predicted.append(row["predicted"])
-    if not gold:
+        found.ids.append(str(row.get("id", number)))
+        found.gold.append(row["gold"])
+        found.predicted.append(row["predicted"])
+    if not found.gold:
         raise InputError(f"{path}: holds no predictions")
-    return gold, predicted
+    return found

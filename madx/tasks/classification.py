@@ -108,8 +108,16 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     return result
 
 
+def texts(example: Example) -> list[str]:
+    return [text for text in example.inputs if text is not None]
+
+
 def gold(example: Example) -> str:
     return example.gold  # type: ignore[no-any-return]
+
+
+def labels_of(gold: str, predicted: str) -> Iterable[tuple[str, str]]:
+    return [(str(gold), str(predicted))]
 
 
 def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:

@@ -81,8 +81,14 @@ class Kind(Protocol):
 
     # ------------------------------------------------------------------------------------- scoring and saving
 
+    def texts(self, example: Example, /) -> list[str]:
+        """What of it may stand in other text: to look for test examples in training text."""
+
     def gold(self, example: Example, /) -> Any:
         """What a prediction is compared with."""
+
+    def labels_of(self, gold: Any, predicted: Any, /) -> Iterable[tuple[str, str]]:
+        """Gold and predicted label of every word or example; none where answers are no labels."""
 
     def metrics(self, primary: str, labels: Sequence[str], language: str, has_spaces: bool, /) -> list[Metric]:
         """The primary one first."""

@@ -6,13 +6,25 @@ Evaluation keeps the counts, so an interval is one matrix product over resampled
 import re
 import string
 import unicodedata
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+# what each is, for people
+DEFINITIONS = {
+    "accuracy": "the share of words (in tagging) or of examples that are right",
+    "span-f1": "micro F1 of entities, right when type and both ends are (seqeval, mode strict, IOB2)",
+    "macro-f1": "the mean over labels of each label's F1; labels that occur in gold or predictions (scikit-learn)",
+    "las": "the share of words whose head and relation are right, punctuation included (CoNLL 2018)",
+    "uas": "the share of words whose head is right",
+    "f1-squad": "words shared by answer and gold answer as F1, the best gold answer (SQuAD 1.1's script)",
+    "em": "the share of answers that are a gold answer but for case, punctuation and English articles (SQuAD 1.1)",
+    "f1-mlqa": "as f1-squad, with each language's punctuation and articles (MLQA's script)",
+    "qa-f1": "as f1-squad, with characters as words in languages written without blanks",
+}
 
 Counts = Callable[[Any, Any], list[float]]
 
@@ -70,11 +82,6 @@ def span_f1() -> Metric:
     return Metric("span-f1", span_counts, _micro_f1)
 
 
-def chunk_f1() -> Metric:
-    """Micro F1 of runs of one tag."""
-    return Metric("chunk-f1", chunk_counts, _micro_f1)
-
-
 def strict_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """Entities of one sentence, strict IOB2: an I- without its B- starts nothing (seqeval, mode strict)."""
     from seqeval.scheme import IOB2, Entities  # with scikit-learn: 0.7 s, which stage one needn't wait for
@@ -85,18 +92,6 @@ def strict_spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
 
 def span_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
     return _of_sets(strict_spans(gold), strict_spans(predicted))
-
-
-def chunk_counts(gold: Sequence[str], predicted: Sequence[str]) -> list[float]:
-    """seqeval's default F1 over bare tags, which XTREME reports for POS: runs of one tag are a chunk.
-
-    Sentence by sentence; over a whole corpus seqeval joins an X at a sentence's end to one at the next one's start.
-    """
-    from seqeval.metrics.sequence_labeling import get_entities
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that bare tags are no entity tags
-        return _of_sets(set(get_entities(list(gold))), set(get_entities(list(predicted))))
 
 
 def macro_f1(labels: Sequence[str]) -> Metric:

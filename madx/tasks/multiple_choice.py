@@ -126,8 +126,17 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     return result
 
 
+def texts(example: Example) -> list[str]:
+    premise, _, choices = example.inputs
+    return [premise, *choices]
+
+
 def gold(example: Example) -> int:
     return example.gold  # type: ignore[no-any-return]
+
+
+def labels_of(gold: int, predicted: int) -> Iterable[tuple[str, str]]:
+    return [(str(gold), str(predicted))]
 
 
 def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:

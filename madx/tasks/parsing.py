@@ -235,8 +235,17 @@ def join(
 # ------------------------------------------------------------------------------------------ scoring and saving
 
 
+def texts(example: Example) -> list[str]:
+    return [" ".join(example.inputs)]
+
+
 def gold(example: Example) -> list[tuple[int, str]]:
     return example.gold  # type: ignore[no-any-return]
+
+
+def labels_of(gold: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]]) -> Iterable[tuple[str, str]]:
+    """Relations, wherever the heads are."""
+    return ((str(g[1]), str(p[1])) for g, p in zip(gold, predicted, strict=True))
 
 
 def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:

@@ -261,9 +261,18 @@ def _span(context: str, first: int, last: int) -> str:
     return context[first:last].strip()
 
 
+def texts(example: Example) -> list[str]:
+    """The question: contexts are published text, and stand elsewhere by right."""
+    return [example.inputs[0]]
+
+
 def gold(example: Example) -> list[str]:
     """The texts of the answers."""
     return [answer["text"] for answer in example.gold]
+
+
+def labels_of(gold: Sequence[str], predicted: str) -> Iterable[tuple[str, str]]:
+    return []
 
 
 def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:

@@ -15,7 +15,7 @@ from madx.tasks.examples import Contents, Example, Feature, Reading, check_label
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import new_head
 from madx.tasks.flexible import save_head as save_head
-from madx.tasks.metrics import Metric, chunk_f1, span_f1, word_accuracy
+from madx.tasks.metrics import Metric, span_f1, word_accuracy
 from madx.tasks.schemes import are_entities, scheme_of, to_iob2
 from madx.tasks.sentences import Sentences, label_columns, of_lists, read_sentences
 
@@ -180,9 +180,17 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
     return labels
 
 
+def texts(example: Example) -> list[str]:
+    return [" ".join(example.inputs)]
+
+
 def gold(example: Example) -> list[str]:
     return example.gold  # type: ignore[no-any-return]
 
 
+def labels_of(gold: Sequence[str], predicted: Sequence[str]) -> Iterable[tuple[str, str]]:
+    return ((str(g), str(p)) for g, p in zip(gold, predicted, strict=True))
+
+
 def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
-    return [span_f1()] if primary == "span-f1" else [word_accuracy(), chunk_f1()]
+    return [span_f1()] if primary == "span-f1" else [word_accuracy()]

@@ -7,7 +7,6 @@ import pytest
 
 from madx.config import InputError
 from madx.scores.bootstrap import draws, interval, resampled_sums
-from madx.scores.matrix import Matrix
 from madx.scores.rows import read_rows, write_rows
 from madx.scores.score import Score
 
@@ -44,18 +43,6 @@ def score(method: str, target: str, value: float, seed: int = 1) -> Score:
         model="mini", task="pos", metric="accuracy", method=method, source="eng", target=target, seed=seed, value=value,
         ci_low=value - 1, ci_high=value + 1, n=9, adapter_ids="a+b",
     )  # fmt: skip
-
-
-def test_the_source_is_never_part_of_a_mean() -> None:
-    scores = [score("madx", "eng", 90.0), score("madx", "swe", 50.0), score("madx", "por", 40.0)]
-    matrix = Matrix(scores, "pos")
-    assert matrix.means()["madx"] == 45.0
-    assert list(matrix.table().index) == ["por", "swe", "eng"]
-
-
-def test_a_method_with_fewer_targets_has_no_mean() -> None:
-    scores = [score("madx", "swe", 50.0), score("madx", "por", 40.0), score("full", "swe", 60.0)]
-    assert np.isnan(Matrix(scores, "pos").means()["full"])
 
 
 def test_scores_survive_the_file(tmp_path: Path) -> None:

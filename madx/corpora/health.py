@@ -1,0 +1,51 @@
+"""What an encoder's tokenizer makes of a language: tokens that it can't write, and subwords a word (fertility).
+
+Both forecast how well a multilingual encoder serves a language (Rust et al. 2021, arXiv 2012.15613).
+"""
+
+from collections.abc import Callable, Iterable
+
+from madx.config import Frozen
+
+Encode = Callable[[list[str]], Iterable[list[int]]]  # texts to the ids of each, without special tokens
+BATCH = 1_000
+
+
+class Health(Frozen):
+    """Counts over some sentences."""
+
+    sentences: int
+    words: int  # at blanks; sentences in languages written without them
+    tokens: int
+    unknown: int
+
+    @property
+    def unknown_rate(self) -> float:
+        """Share of the tokens that are the unknown one."""
+        return self.unknown / max(1, self.tokens)
+
+    @property
+    def subwords_per_word(self) -> float:
+        return self.tokens / max(1, self.words)
+
+
+def health(sentences: Iterable[str], encode: Encode, unknown_id: int | None) -> Health:
+    """Sentences are read once, a thousand at a time. `unknown_id`: None for a tokenizer that can write everything."""
+    counts = dict.fromkeys(Health.model_fields, 0)
+
+    def add(batch: list[str]) -> None:
+        for text, ids in zip(batch, encode(batch), strict=True):
+            counts["sentences"] += 1
+            counts["words"] += len(text.split())
+            counts["tokens"] += len(ids)
+            counts["unknown"] += ids.count(unknown_id) if unknown_id is not None else 0
+
+    batch: list[str] = []
+    for sentence in sentences:
+        batch.append(sentence)
+        if len(batch) == BATCH:
+            add(batch)
+            batch = []
+    if batch:
+        add(batch)
+    return Health(**counts)
