@@ -1,8 +1,7 @@
-"""The pipeline's commands: run, evaluate, report, predict."""
+"""The pipeline's commands: run, evaluate, report."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,29 +101,3 @@ def report(
     print_scores(folder, as_json)
     if not as_json:
         print(f"\nreport: {page}")
-
-
-def predict(
-    task: Annotated[str, typer.Argument(help="A task that a run has trained.")],
-    language: Annotated[str, typer.Option("--language", help="The text's language.")],
-    file: Annotated[Path | None, typer.Argument(help="Text; none: standard input.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="The run's recipe; none: the quick start's.")] = None,
-    method: Annotated[str, typer.Option(help="madx, tlr, source-adapter, ...")] = "madx",
-    seed: Annotated[int | None, typer.Option(help="Which seed's adapter; none: the recipe's first.")] = None,
-    data: Data = None,
-    results: Results = RESULTS,
-    catalog: CatalogOption = None,
-    set_: Set = None,
-    device: Device = "auto",
-    debug: Debug = False,
-) -> None:
-    """Label text with a trained task adapter and the language's adapter."""
-    from madx.corpora.lines import read_lines
-    from madx.pipeline.predict import label
-
-    planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
-    if file is not None and not file.exists():
-        raise InputError(f"{file}: no such file")
-    lines = (line for _, line in read_lines(file)) if file else (line.rstrip("\n") for line in sys.stdin)
-    for out in label(planner, session, task, language, method, seed, lines):
-        sys.stdout.write(out)

@@ -7,7 +7,7 @@ from madx.catalog.language import TextSource
 from madx.config import InputError
 from madx.corpora import tables
 from madx.corpora.hub import HubSplit
-from madx.corpora.lines import read_lines, suffix_of
+from madx.corpora.lines import Source, read_lines, suffix_of
 
 SUFFIXES = (".txt", *tables.SUFFIXES)
 LONGEST = 1 << 20  # characters; a longer document is cut at a blank, so that one endless line fits in memory
@@ -54,14 +54,15 @@ def _documents(path: Path, source: TextSource) -> Iterator[str]:
     first, last = source.lines or (1, None)
     for number, line in read_lines(path):
         if number == 1:
-            _check_is_text(path, line)
+            check_is_text(path, line)
         if last is not None and number > last:
             break
         if number >= first:
             yield line
 
 
-def _check_is_text(path: Path, line: str) -> None:
+def check_is_text(path: Source, line: str) -> None:
+    """Raises InputError where a file of text begins as one of another format does."""
     for start, what in _MARKUP.items():
         if line[:20].lstrip().lower().startswith(start):
             raise InputError(f"{path}: this is {what}")
