@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import madx
-from madx.cli import adapters, catalogue, pipeline, predict, train
+from madx.cli import adapters, before, catalogue, pipeline, predict, train
 from madx.config import InputError, RunError, first_line
 from madx.foreign import printable
 
@@ -60,6 +60,7 @@ def everywhere(
 
 COMMANDS: list[Callable[..., None]] = [
     pipeline.run, pipeline.evaluate, pipeline.report, predict.predict, predict.serve,
+    before.check,
     catalogue.languages, catalogue.tasks,
 ]  # fmt: skip
 for command in COMMANDS:

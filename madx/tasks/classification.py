@@ -62,6 +62,10 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"examples": len(examples)}, Counter(example.gold for example in examples))
 
 
+def running_text(inputs: tuple[str, str | None]) -> str:
+    return inputs[0]
+
+
 def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
     return (spec.columns.text, spec.columns.pair) if spec.columns.pair else (spec.columns.text,)
 

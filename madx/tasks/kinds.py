@@ -54,6 +54,9 @@ class Kind(Protocol):
     def contents(self, examples: Sequence[Example], /) -> Contents:
         """How much labelled examples hold, and their labels."""
 
+    def running_text(self, inputs: Any, /) -> str:
+        """The text that an example is about."""
+
     def plain_columns(self, spec: TaskSpec, /) -> tuple[str, ...]:
         """What a row without labels must have."""
 

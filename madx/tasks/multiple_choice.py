@@ -68,6 +68,10 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"examples": len(examples)}, Counter(str(example.gold) for example in examples))
 
 
+def running_text(inputs: tuple[str, str, tuple[str, str]]) -> str:
+    return inputs[0]
+
+
 def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
     return COLUMNS_READ[:4]
 

@@ -24,6 +24,7 @@ from madx.tasks.sentences import WORD, check_words, read_conllu
 from madx.tasks.tagging import explain as explain
 from madx.tasks.tagging import plain as plain
 from madx.tasks.tagging import plain_columns as plain_columns
+from madx.tasks.tagging import running_text as running_text
 from madx.tasks.trees import best_tree
 
 if TYPE_CHECKING:

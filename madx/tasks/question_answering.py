@@ -123,6 +123,11 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"questions": len(examples), "contexts": len(contexts)}, Counter())
 
 
+def running_text(inputs: tuple[str, str]) -> str:
+    """The question."""
+    return inputs[0]
+
+
 def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
     return COLUMNS_READ[:2]
 

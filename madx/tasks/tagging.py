@@ -107,6 +107,10 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"sentences": len(examples), "words": sum(len(e.inputs) for e in examples)}, labels)
 
 
+def running_text(inputs: Sequence[str]) -> str:
+    return " ".join(inputs)
+
+
 def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
     return ("tokens",)
 
