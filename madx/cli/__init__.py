@@ -59,8 +59,8 @@ def everywhere(
 
 
 COMMANDS: list[Callable[..., None]] = [
-    pipeline.run, pipeline.evaluate, pipeline.report, predict.predict, predict.serve,
-    before.check,
+    pipeline.run, pipeline.evaluate, pipeline.report, pipeline.doctor, predict.predict, predict.serve,
+    before.check, before.init,
     catalogue.languages, catalogue.tasks,
 ]  # fmt: skip
 for command in COMMANDS:

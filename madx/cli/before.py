@@ -1,4 +1,4 @@
-"""Before any training: check."""
+"""Before any training: init, check."""
 
 from __future__ import annotations
 
@@ -75,3 +75,26 @@ def _print(checked: Checked) -> None:
     )
     for note in (*checked.notes, *to_look_at(checked)):
         print(f"note: {note}")
+
+
+def init(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Text in the language: files or folders.")],
+    language: Annotated[str | None, typer.Option("--language", help="A code or a name; none: lingua tells.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What a language is called that isn't known yet.")] = None,
+    labels: Annotated[Path | None, typer.Option("--labels", help="A test set, as the task reads it.")] = None,
+    task: Annotated[str, typer.Option(help="A task of the catalogue.")] = "pos",
+    model: Annotated[str, typer.Option(help="Encoder.")] = "mini",
+    to: Annotated[Path | None, typer.Option("--to", help="The folder to make; none: LANGUAGE-TASK.")] = None,
+    debug: Debug = False,
+) -> None:
+    """From a text file to a project: its recipe, with settings that fit, and what is missing."""
+    from madx.pipeline.init import init as begin
+
+    made = begin(files, to, language, name, task, labels, model)
+    known = "" if made.in_catalogue else f", new: {made.folder}/languages/{made.language.code}.toml"
+    print(f"{made.language.name} ({made.language.code}, {made.language.script}){known}")
+    print(f"{made.lines:,} lines, about {made.words:,} words")
+    print(f"{made.folder}/recipe.toml")
+    for what in made.missing:
+        print(f"missing: {what}")
+    print(f"next: madx check {made.folder}/recipe.toml, then madx run {made.folder}/recipe.toml")

@@ -1,7 +1,8 @@
-"""The pipeline's commands: run, evaluate, report."""
+"""The pipeline's commands: run, evaluate, report, doctor."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,3 +102,23 @@ def report(
     print_scores(folder, as_json)
     if not as_json:
         print(f"\nreport: {page}")
+
+
+def doctor(
+    folder: Annotated[Path, typer.Argument(metavar="RESULTS", help="A run's folder, e.g. results/quickstart.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Why scores are zero or at chance: what the run's own records say, the likeliest reason first."""
+    from madx.pipeline.doctor import diagnose
+
+    found = diagnose(folder)
+    if as_json:
+        print(json.dumps([one._asdict() for one in found], indent=1, ensure_ascii=False))
+        return
+    for one in found:
+        print(f"{one.task} {one.target}, {one.method}, seed {one.seed}: {one.value:.1f} (chance {one.chance:.1f})")
+        for number, reason in enumerate(one.reasons, 1):
+            print(f"  {number}. {reason}")
+    if not found:
+        print("no score is zero or at chance")

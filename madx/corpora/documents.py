@@ -24,10 +24,10 @@ _MARKUP = {
 }
 
 
-def find_file(name: str, data: Path | None) -> Path:
-    """A path of the catalogue or a recipe: absolute, under --data, or under the working directory."""
+def find_file(name: str, data: Path | None, beside: Path | None = None) -> Path:
+    """A path of the catalogue or a recipe: absolute, beside the recipe, under --data, or in the working directory."""
     path = Path(name).expanduser()
-    candidates = [path] if path.is_absolute() else [*([data / path] if data else []), path]
+    candidates = [path] if path.is_absolute() else [*(root / path for root in (beside, data) if root), path]
     for candidate in candidates:
         if candidate.exists():
             return candidate

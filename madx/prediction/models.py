@@ -115,6 +115,11 @@ def _aliases(codes: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def read_models(folder: Path) -> ModelsFile:
+    """Raises InputError."""
+    return validate(ModelsFile, read_json_object(folder / MODELS, LARGEST), str(folder / MODELS))
+
+
 def write_models(folder: Path, models: ModelsFile) -> None:
     write_json(folder / MODELS, models.model_dump(mode="json"))
 
@@ -136,8 +141,7 @@ def choose(origin: str, task: str | None, method: str | None, seed: int | None, 
 
 
 def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None, own: Mapping[str, Path]) -> Chosen:
-    path = folder / MODELS
-    known = validate(ModelsFile, read_json_object(path, LARGEST), str(path))
+    known = read_models(folder)
     task = _named("task", task, list(dict.fromkeys(model.task for model in known.models)), folder)
     rows = [model for model in known.models if model.task == task]
     if method is not None:
