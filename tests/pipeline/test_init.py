@@ -15,6 +15,8 @@ from madx.pipeline.init import init, script_of
 SENTENCES = ["Hunden springer över den stora ängen {} gånger", "I dag regnar det {} timmar, och ingen går ut",
              "Vi köper {} bröd av bagaren vid torget"]  # fmt: skip
 
+FEWER = ["--set", "language_adapter.steps=4", "--set", "task_adapter.epochs=1", "--set", 'methods=["madx"]']
+
 
 def text(path: Path, lines: int = 240) -> Path:
     path.write_text("".join(SENTENCES[i % 3].format(i) + "\n" for i in range(lines)), encoding="utf-8")
@@ -22,7 +24,10 @@ def text(path: Path, lines: int = 240) -> Path:
 
 
 def test_the_recipe_that_it_writes_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On `mini`, offline, from elsewhere, for a language that the catalogue lacks, with a handful of labels."""
+    """On `mini`, offline, from elsewhere, for a language that the catalogue lacks, with a handful of labels.
+
+    With fewer updates: as many as it says take minutes.
+    """
     (tmp_path / "mine.tsv").write_text("hunden\tNOUN\nspringer\tVERB\n\nvi\tPRON\nköper\tVERB\nbröd\tNOUN\n")
     monkeypatch.chdir(tmp_path)
     given = ["init", str(text(tmp_path / "a.txt")), "--language", "qaa", "--name", "Mine", "--labels", "mine.tsv"]
@@ -33,10 +38,10 @@ def test_the_recipe_that_it_writes_runs_as_it_is(tmp_path: Path, monkeypatch: py
     assert "next: madx check project/recipe.toml" in done.stdout
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    run = CliRunner().invoke(app, ["run", "../project/recipe.toml", "--quiet", "--device", "cpu"])
+    run = CliRunner().invoke(app, ["run", "../project/recipe.toml", "--quiet", "--device", "cpu", *FEWER])
     assert run.exit_code == 0, run.exception
     rows = list(csv.DictReader(Path("results/project/scores.csv").open()))
-    assert {(row["target"], row["method"]) for row in rows} >= {("qaa", "madx"), ("qaa", "task-only"), ("eng", "madx")}
+    assert {(row["target"], row["method"]) for row in rows} == {("qaa", "madx"), ("eng", "madx")}
 
 
 def test_settings_fit_the_amount_of_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
