@@ -12,9 +12,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 __version__ = "0.1.0"
 PUBLIC = (
-    "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel", "Results",
-    "RunError", "Split", "Stack", "attach", "evaluate", "load", "load_encoder", "run", "save", "train_language",
-    "train_task",
+    "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel",
+    "Predictor", "Results", "RunError", "Split", "Stack", "attach", "evaluate", "load", "load_encoder", "run", "save",
+    "train_language", "train_task",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@
 >>> adapter = madx.train_language("faroese.txt", "mini", language="fao", steps=300)
 >>> results = madx.run("recipe.toml")
 >>> results.scores
+>>> madx.Predictor("results/mine").predict(["Hví ikki?"], language="fao")
 """
 
 from __future__ import annotations
@@ -31,15 +32,16 @@ from madx.pipeline.project import project, read_recipe
 from madx.pipeline.recipe import Recipe, recipe_from
 from madx.pipeline.run import Progress
 from madx.pipeline.whole import run_steps, run_whole
+from madx.prediction.predictor import Predictor
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
 from madx.stages.predictions import predictions_path, read_predictions
 from madx.store import read_json
 
 __all__ = [
-    "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel", "Results",
-    "RunError", "Split", "Stack", "attach", "evaluate", "load", "load_encoder", "run", "save", "train_language",
-    "train_task",
+    "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel",
+    "Predictor", "Results", "RunError", "Split", "Stack", "attach", "evaluate", "load", "load_encoder", "run", "save",
+    "train_language", "train_task",
 ]  # fmt: skip
 
 Tell = Callable[[Progress], None]

@@ -224,6 +224,23 @@ class Store:
         finally:
             lock.release()
 
+    def remove(self, name: str) -> bool:
+        """Delete a step's folder, unless another process works on it; whether it is gone."""
+        lock = FileLock(self.root / f".{name}.lock")
+        with io_errors(self.root), suppress(Timeout):
+            lock.acquire(timeout=0)
+        try:
+            if not lock.is_locked:
+                return False
+            with io_errors(self.folder(name)):
+                (self.folder(name) / DONE).unlink(
+                    missing_ok=True
+                )  # first: half a folder is never taken for a whole one
+                shutil.rmtree(self.folder(name))
+            return True
+        finally:
+            lock.release()
+
     def finish(self, name: str, result: dict[str, Any]) -> None:
         """Written last: its existence means the folder is complete."""
         if self.is_done(name):

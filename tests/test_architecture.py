@@ -9,10 +9,11 @@ LAYERS = {
     "catalog": 1, "adapters": 1, "scores": 1,
     "encoders": 2, "corpora": 2, "training": 2,
     "formats": 3, "tasks": 4, "step": 4.5, "sharing": 5, "methods": 5,
-    "stages": 6, "report": 7, "pipeline": 7.5, "api": 8, "cli": 9, "__main__": 10, "__init__": 0,
+    "stages": 6, "prediction": 7, "report": 7, "pipeline": 7.5, "api": 8, "cli": 9, "__main__": 10, "__init__": 0,
 }  # fmt: skip
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "vl_convert": {"report"},
-         "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}}  # fmt: skip
+         "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}, "fastapi": {"prediction"},
+         "uvicorn": {"cli"}}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -217,6 +217,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
     assert found == {
         "LanguageStage.alignment": None, "LanguageStage.softmax": "full", "LanguageStage.seed": 1,
         "LanguageStage.mixed_with": (), "LanguageStage.start": None, "LanguageStage.near": 0.0,
+        "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
         "Evaluation.weights": "fp32",

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import madx
-from madx.cli import adapters, catalogue, pipeline, train
+from madx.cli import adapters, before, catalogue, pipeline, predict, store, train
 from madx.config import InputError, RunError, first_line
 from madx.foreign import printable
 
@@ -39,6 +39,8 @@ adapters_app = typer.Typer(help="Adapters as things to share.", no_args_is_help=
 app.add_typer(language_app, name="language")
 app.add_typer(task_app, name="task")
 app.add_typer(adapters_app, name="adapters")
+store_app = typer.Typer(help="The store of finished steps.", no_args_is_help=True)
+app.add_typer(store_app, name="store")
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
 
@@ -59,7 +61,8 @@ def everywhere(
 
 
 COMMANDS: list[Callable[..., None]] = [
-    pipeline.run, pipeline.evaluate, pipeline.report, pipeline.compare, pipeline.predict,
+    pipeline.run, pipeline.evaluate, pipeline.report, pipeline.compare, pipeline.doctor, predict.predict, predict.serve,
+    before.check, before.init,
     catalogue.languages, catalogue.tasks,
 ]  # fmt: skip
 for command in COMMANDS:
@@ -68,6 +71,10 @@ models_app.callback()(catalogue.models)
 models_app.command("export")(catalogue.models_export)
 language_app.command("train")(train.language_train)
 task_app.command("train")(train.task_train)
+store_app.command("list")(store.store_list)
+store_app.command("size")(store.store_size)
+store_app.command("verify")(store.store_verify)
+store_app.command("prune")(store.store_prune)
 adapters_app.command("list")(adapters.adapters_list)
 adapters_app.command("show")(adapters.adapters_show)
 adapters_app.command("pull")(adapters.adapters_pull)

@@ -87,21 +87,22 @@ def adapters_pull(
 
 def adapters_push(
     folder: Annotated[Path, typer.Argument(help="An adapter's folder.")],
-    to: Annotated[str, typer.Argument(help="OWNER/REPOSITORY/NAME@BRANCH on the Hub, or a folder PLACE/NAME.")],
+    to: Annotated[str, typer.Argument(help="hub:OWNER/REPOSITORY/NAME@BRANCH, or a folder ./PLACE/NAME.")],
     run: Annotated[
         list[Path] | None, typer.Option("--scores", help="A run's folder whose scores go into the card. Repeatable.")
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="A new Hub repository is private.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="In the place of another language's or task's.")] = False,
     debug: Debug = False,
 ) -> None:
     """Publish an adapter with its model card, and enter it into the place's index."""
-    from madx.sharing.address import parse_address
+    from madx.sharing.address import push_address
     from madx.sharing.push import push, scores_of
 
     scores = [row for path in run or [] for row in scores_of(folder, path)]
     if run and not scores:
         raise InputError(f"--scores {run[0]}: no score there was computed with {folder}")
-    print(push(folder, parse_address(to), private, scores))
+    print(push(folder, push_address(to), private, scores, force))
 
 
 def adapters_import(

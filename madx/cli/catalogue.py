@@ -9,21 +9,51 @@ from typing import Annotated
 import typer
 
 from madx.cli.options import CatalogOption, Debug, Json
+from madx.config import InputError, nearest
 from madx.pipeline.project import catalogue_of
 
 
-def languages(catalog: CatalogOption = None, as_json: Json = False, debug: Debug = False) -> None:
+def languages(
+    script: Annotated[str | None, typer.Option(help="Only those in this script, e.g. Latn.")] = None,
+    family: Annotated[str | None, typer.Option(help="Only those of this family or branch, e.g. Germanic.")] = None,
+    unseen_by: Annotated[
+        str | None, typer.Option("--unseen-by", help="Only those that an encoder hasn't read.")
+    ] = None,
+    has_text: Annotated[bool, typer.Option("--has-text", help="Only those with text.")] = False,
+    has_test: Annotated[str | None, typer.Option("--has-test", help="Only those with a test set of this task.")] = None,
+    catalog: CatalogOption = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
     """What the catalogue knows of languages."""
-    every = catalogue_of(catalog).languages
+    catalogue = catalogue_of(catalog)
+    everything = catalogue.languages.values()
+    readers = sorted({encoder for language in everything for encoder in language.seen_by})
+    _known("--script", script, sorted({language.script for language in everything}))
+    _known("--family", family, sorted({branch for language in everything for branch in language.family}))
+    _known("--unseen-by", unseen_by, readers)
+    tested = catalogue.task(has_test).test_languages() if has_test else []
+    every = [
+        language
+        for language in everything
+        if script in (None, language.script)
+        and (family is None or family in language.family)
+        and (unseen_by is None or unseen_by not in language.seen_by)
+        and (language.text or not has_text)
+        and (has_test is None or language.code in tested)
+    ]
     if as_json:
-        print(
-            json.dumps([language.model_dump(mode="json") for language in every.values()], ensure_ascii=False, indent=1)
-        )
+        print(json.dumps([language.model_dump(mode="json") for language in every], ensure_ascii=False, indent=1))
         return
-    for code, language in every.items():
-        print(
-            "\t".join([code, language.name, language.script, " > ".join(language.family), ",".join(language.seen_by)])
-        )
+    for language in every:
+        family_, seen_by = " > ".join(language.family), ",".join(language.seen_by)
+        print("\t".join([language.code, language.name, language.script, family_, seen_by]))
+
+
+def _known(option: str, asked: str | None, known: list[str]) -> None:
+    """Raises InputError: nothing found and a slip of the finger look the same."""
+    if asked is not None and asked not in known:
+        raise InputError(f"{option} {asked}: none of the catalogue's{nearest(asked, known)}")
 
 
 def tasks(catalog: CatalogOption = None, as_json: Json = False, debug: Debug = False) -> None:

@@ -1,8 +1,8 @@
-"""The pipeline's commands: run, evaluate, report, compare, predict."""
+"""The pipeline's commands: run, evaluate, report, compare, doctor."""
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,27 +123,21 @@ def compare(
     print_compared(compare_runs(first, second), as_json)
 
 
-def predict(
-    task: Annotated[str, typer.Argument(help="A task that a run has trained.")],
-    language: Annotated[str, typer.Option("--language", help="The text's language.")],
-    file: Annotated[Path | None, typer.Argument(help="Text; none: standard input.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="The run's recipe; none: the quick start's.")] = None,
-    method: Annotated[str, typer.Option(help="madx, tlr, source-adapter, ...")] = "madx",
-    seed: Annotated[int | None, typer.Option(help="Which seed's adapter; none: the recipe's first.")] = None,
-    data: Data = None,
-    results: Results = RESULTS,
-    catalog: CatalogOption = None,
-    set_: Set = None,
-    device: Device = "auto",
+def doctor(
+    folder: Annotated[Path, typer.Argument(metavar="RESULTS", help="A run's folder, e.g. results/quickstart.")],
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Label text with a trained task adapter and the language's adapter."""
-    from madx.corpora.lines import read_lines
-    from madx.pipeline.predict import label
+    """Why scores are zero or at chance: what the run's own records say, the likeliest reason first."""
+    from madx.pipeline.doctor import diagnose
 
-    planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
-    if file is not None and not file.exists():
-        raise InputError(f"{file}: no such file")
-    lines = (line for _, line in read_lines(file)) if file else (line.rstrip("\n") for line in sys.stdin)
-    for out in label(planner, session, task, language, method, seed, lines):
-        sys.stdout.write(out)
+    found = diagnose(folder)
+    if as_json:
+        print(json.dumps([one._asdict() for one in found], indent=1, ensure_ascii=False))
+        return
+    for one in found:
+        print(f"{one.task} {one.target}, {one.method}, seed {one.seed}: {one.value:.1f} (chance {one.chance:.1f})")
+        for number, reason in enumerate(one.reasons, 1):
+            print(f"  {number}. {reason}")
+    if not found:
+        print("no score is zero or at chance")

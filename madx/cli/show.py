@@ -26,6 +26,7 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
+    from madx.pipeline.estimate import advice, duration, estimate, labels_of
     from madx.pipeline.helpers import make
 
     console = Console(stderr=True, quiet=quiet)
@@ -39,7 +40,13 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
     )  # fmt: skip
     with Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         bar = bars.add_task("", total=None, numbers="")
-        teller = Teller(bars, bar)
+        seconds = {} if quiet else estimate(plan, session)
+        said = advice(plan, seconds)
+        if said:
+            console.print(f"note: {said}", markup=False, highlight=False, soft_wrap=True)
+        elif sum(seconds.values()) > LINE_EVERY:
+            console.print(f"about {duration(sum(seconds.values()))} in all", highlight=False)
+        teller = Teller(bars, bar, seconds, labels_of(plan))
         session.watch = teller.watch
         try:
             make(plan, session, teller.tell, jobs)
@@ -55,8 +62,10 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
 class Teller:
     """One line for a finished step, and a bar for the one that is being made; in a pipe, a line now and then."""
 
-    def __init__(self, bars: Bars, bar: TaskID) -> None:
+    def __init__(self, bars: Bars, bar: TaskID, seconds: dict[str, float], labels: dict[str, str]) -> None:
         self.bars, self.bar, self.reused = bars, bar, 0
+        self.seconds, self.labels = dict(seconds), labels  # of the steps that are still to do; method, language, seed
+        self.expected = self.took = 0.0  # of finished steps: what was estimated, and what it was
         self.began = self.said = time.monotonic()
 
     def watch(self, label: str, done: int, total: int, numbers: dict[str, Any]) -> None:
@@ -69,7 +78,21 @@ class Teller:
         if not self.bars.console.is_terminal and done and now - self.said > LINE_EVERY:
             self.said = now
             left = (now - self.began) * (total - done) / done
-            self._line(f"{label}: {done:,} of {total:,}, about {left / 60:.1f} min left  {text}".rstrip())
+            self._line(
+                f"{label}: {done:,} of {total:,}, about {left / 60:.1f} min left{self._in_all()}  {text}".rstrip()
+            )
+
+    def _in_all(self) -> str:
+        """Time left of the whole plan, by the estimate and by how true it was so far."""
+        from madx.pipeline.estimate import duration
+
+        left = sum(self.seconds.values()) * (self.took / self.expected if self.expected and self.took else 1.0)
+        return f", {duration(left)} in all" if left else ""
+
+    def _finished(self, progress: Progress) -> None:
+        expected = self.seconds.pop(progress.name, 0.0)
+        if expected and progress.what == "done":
+            self.expected, self.took = self.expected + expected, self.took + progress.seconds
 
     def _line(self, text: str) -> None:
         self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -86,7 +109,9 @@ class Teller:
                 self._begin(f"{progress.name}: another process is making it")
             case what:
                 by = ", by another process" if what == "made" else ""
-                at = f"[{progress.number}/{progress.total}] {progress.name}"
+                self._finished(progress)
+                label = self.labels.get(progress.name)
+                at = f"[{progress.number}/{progress.total}] {progress.name}" + (f" ({label})" if label else "")
                 self._line(f"{at}  {progress.seconds:.1f} s{by}")
                 for warning in progress.warnings:
                     self._line(f"warning: {warning}")
@@ -97,12 +122,13 @@ class Teller:
 
 
 def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
-    from madx.pipeline.run import estimate
+    from madx.pipeline.estimate import advice, duration, estimate, labels_of
 
-    seconds = estimate(plan, session)
+    seconds, labels = estimate(plan, session), labels_of(plan)
     rows = [
         {
             "step": step.name,
+            "what": labels.get(step.name),
             "status": "to do" if step.name in seconds else "reused",
             "seconds": seconds.get(step.name),
         }
@@ -116,17 +142,13 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
     for statement in session.read.values():
         print(f"read: {statement}")
     for row in rows:
-        time_ = (
-            f"about {row['seconds']:.0f} s"
-            if row["seconds"]
-            else ("no estimate yet" if row["status"] == "to do" else "")
-        )
-        print(f"{row['status']:<7} {row['step']}  {time_}".rstrip())
-    known = [s for s in seconds.values() if s]
-    print(
-        f"{len(seconds)} to do, {len(rows) - len(seconds)} reused; "
-        f"about {sum(known) / 60:.0f} min for those with an estimate"
-    )
+        time_ = f"about {duration(seconds[name])}" if (name := str(row["step"])) in seconds else ""
+        what = f" ({row['what']})" if row["what"] else ""
+        print(f"{row['status']:<7} {row['step']}{what}  {time_}".rstrip())
+    print(f"{len(seconds)} to do, {len(rows) - len(seconds)} reused; about {duration(sum(seconds.values()))}")
+    said = advice(plan, seconds)
+    if said:
+        print(f"note: {said}")
 
 
 def print_scores(folder: Path, as_json: bool) -> None:

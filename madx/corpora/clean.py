@@ -8,7 +8,7 @@ from collections import Counter
 
 MIN_CHARACTERS, MIN_UNSPACED = 10, 4
 # letters of scripts without spaces, a few of which are a sentence: Thai, Lao, Tibetan, Burmese, Khmer, kana, Han
-_UNSPACED = re.compile(
+UNSPACED_LETTER = re.compile(
     "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff]"
 )
@@ -30,7 +30,7 @@ class Cleaner:
         if not text:
             self.dropped["empty"] += 1
             return None
-        if len(text) < MIN_CHARACTERS and len(_UNSPACED.findall(text)) < MIN_UNSPACED:
+        if len(text) < MIN_CHARACTERS and len(UNSPACED_LETTER.findall(text)) < MIN_UNSPACED:
             self.dropped[f"shorter than {MIN_CHARACTERS} characters"] += 1
             return None
         if self._repeats(text):

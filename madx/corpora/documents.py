@@ -7,7 +7,7 @@ from madx.catalog.language import TextSource
 from madx.config import InputError
 from madx.corpora import tables
 from madx.corpora.hub import HubSplit
-from madx.corpora.lines import read_lines, suffix_of
+from madx.corpora.lines import Source, read_lines, suffix_of
 
 SUFFIXES = (".txt", *tables.SUFFIXES)
 LONGEST = 1 << 20  # characters; a longer document is cut at a blank, so that one endless line fits in memory
@@ -24,10 +24,10 @@ _MARKUP = {
 }
 
 
-def find_file(name: str, data: Path | None) -> Path:
-    """A path of the catalogue or a recipe: absolute, under --data, or under the working directory."""
+def find_file(name: str, data: Path | None, beside: Path | None = None) -> Path:
+    """A path of the catalogue or a recipe: absolute, beside the recipe, under --data, or in the working directory."""
     path = Path(name).expanduser()
-    candidates = [path] if path.is_absolute() else [*([data / path] if data else []), path]
+    candidates = [path] if path.is_absolute() else [*(root / path for root in (beside, data) if root), path]
     for candidate in candidates:
         if candidate.exists():
             return candidate
@@ -54,14 +54,15 @@ def _documents(path: Path, source: TextSource) -> Iterator[str]:
     first, last = source.lines or (1, None)
     for number, line in read_lines(path):
         if number == 1:
-            _check_is_text(path, line)
+            check_is_text(path, line)
         if last is not None and number > last:
             break
         if number >= first:
             yield line
 
 
-def _check_is_text(path: Path, line: str) -> None:
+def check_is_text(path: Source, line: str) -> None:
+    """Raises InputError where a file of text begins as one of another format does."""
     for start, what in _MARKUP.items():
         if line[:20].lstrip().lower().startswith(start):
             raise InputError(f"{path}: this is {what}")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Literal, NamedTuple, Protocol, cast
 
 from madx.config import InputError, first_line
 
@@ -48,6 +48,29 @@ _FOREIGN = {
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
 
 
+class Source(Protocol):
+    """Something to read that has a name: a file, as a Path, or bytes that are at hand."""
+
+    @property
+    def suffix(self) -> str: ...
+
+    def open(self, mode: Literal["rb"]) -> io.BufferedReader: ...
+
+
+class Held(NamedTuple):
+    """Bytes that are no file's, standard input's for example; errors call them by `name`."""
+
+    content: bytes
+    name: str
+    suffix: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def open(self, mode: Literal["rb"]) -> io.BufferedReader:
+        return io.BufferedReader(io.BytesIO(self.content))  # type: ignore[type-var]
+
+
 def suffix_of(path: Path) -> str:
     """What a file is by its name, compression apart: `.tsv` of `a.TSV.gz`."""
     name = path.name.lower()
@@ -57,10 +80,10 @@ def suffix_of(path: Path) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedReader]:
+def _opened(path: Source) -> Iterator[io.BufferedReader]:
     """A file's content, unpacked. Raises InputError for what can't be text, and for a file that isn't there."""
     try:
-        packed = open(path, "rb")
+        packed = path.open("rb")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
@@ -83,7 +106,7 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
 
 
 @contextmanager
-def _text(path: Path) -> Iterator[io.TextIOWrapper]:
+def _text(path: Source) -> Iterator[io.TextIOWrapper]:
     """A file's text, without its mark. A return inside a line ends it only where the file has no other line ends."""
     with _opened(path) as file:
         start = file.peek(_SAMPLE)[:_SAMPLE]
@@ -93,7 +116,7 @@ def _text(path: Path) -> Iterator[io.TextIOWrapper]:
         yield io.TextIOWrapper(file, encoding="utf-8-sig", newline=ends)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Source) -> Iterator[tuple[int, str]]:
     """Line number from 1 and line, without its end.
 
     Raises InputError with file:line for what isn't UTF-8, for a damaged file, and for a line beyond `LONGEST`.
@@ -111,7 +134,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path}:{number + 1}: damaged file: {first_line(error)}") from None
 
 
-def read_whole(path: Path) -> str:
+def read_whole(path: Source) -> str:
     """All of a file that is one value. Raises InputError as `read_lines` does."""
     try:
         with _text(path) as text:
@@ -125,7 +148,7 @@ def read_whole(path: Path) -> str:
     return found
 
 
-def _not_utf8(path: Path) -> InputError:
+def _not_utf8(path: Source) -> InputError:
     """The error with its place: the decoder knows no lines, so the file is read once more."""
     number, place = 0, 0
     try:

@@ -6,12 +6,12 @@ a tab, a line break or a quotation mark inside. Which of the two a file does is 
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from madx.config import InputError, first_line
-from madx.corpora.lines import read_lines, read_whole, suffix_of
+from madx.corpora.lines import Source, read_lines, read_whole, suffix_of
 
 Row = dict[str, Any]  # plain JSON values
 Rows = Iterator[tuple[str, Row]]  # `file:line` and row
@@ -36,7 +36,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Rows:
     elif suffix == ".json":
         rows = _json(path)
     else:
-        rows = _delimited(path, "," if suffix == ".csv" else "\t", columns)
+        rows = delimited(path, "," if suffix == ".csv" else "\t", columns)
     for where, row in rows:
         require(row, columns, where)
         yield where, row
@@ -105,19 +105,15 @@ def _object(value: object, where: str) -> Row:
     return value
 
 
-def json_rows(lines: Iterable[str]) -> Rows:
-    """Rows of JSON lines that are no file's: where is `line 1`."""
-    return _json_objects((f"line {number}", line) for number, line in enumerate(lines, 1))
+def json_object(line: str, where: str) -> Row:
+    """Raises InputError for what is no JSON object."""
+    return _object(load_json(line, where), where)
 
 
 def _json_lines(path: Path) -> Rows:
-    return _json_objects((f"{path}:{number}", line) for number, line in read_lines(path))
-
-
-def _json_objects(lines: Iterable[tuple[str, str]]) -> Rows:
-    for where, line in lines:
+    for number, line in read_lines(path):
         if line.strip():
-            yield where, _object(load_json(line, where), where)
+            yield f"{path}:{number}", json_object(line, f"{path}:{number}")
 
 
 def _json(path: Path) -> Rows:
@@ -167,7 +163,8 @@ class _Record(NamedTuple):
     quoted: set[int]  # fields that quotation marks stood around
 
 
-def _delimited(path: Path, delimiter: str, columns: Sequence[str]) -> Rows:
+def delimited(path: Source, delimiter: str, columns: Sequence[str]) -> Rows:
+    """A table with a header. Raises InputError with file:line."""
     quoted = delimiter == "," or _quotes_are_set(path, delimiter)
     records = (record for record in _records(path, delimiter, quoted) if any(record.fields))
     first = next(records, None)
@@ -186,7 +183,7 @@ def _delimited(path: Path, delimiter: str, columns: Sequence[str]) -> Rows:
         yield f"{path}:{number}", dict(zip(header, fields, strict=True))
 
 
-def _records(path: Path, delimiter: str, quoted: bool) -> Iterator[_Record]:
+def _records(path: Source, delimiter: str, quoted: bool) -> Iterator[_Record]:
     """Raises InputError where quotation marks are not set as they should be."""
     lines = read_lines(path)
     field = re.compile(rf'"((?:[^"]|"")*)"(?={delimiter}|\Z)|([^"{delimiter}]*)(?={delimiter}|\Z)')
@@ -211,7 +208,7 @@ def _records(path: Path, delimiter: str, quoted: bool) -> Iterator[_Record]:
         yield _Record(number, fields, {i for i, m in enumerate(matches) if m[1] is not None})
 
 
-def _quotes_are_set(path: Path, delimiter: str) -> bool:
+def _quotes_are_set(path: Source, delimiter: str) -> bool:
     """Whether a TSV file's quotation marks stand around fields: all of them do, and for a reason.
 
     The reason: all of the header has them, or a field that needs them, or (Excel) just the fields with a comma.

@@ -14,6 +14,7 @@ from madx.foreign import read_json_object
 from madx.pipeline import about
 from madx.pipeline.plan import Plan
 from madx.pipeline.rescore import score_run
+from madx.prediction.models import Model, ModelsFile, TaskOfModels, write_models
 from madx.report.run_file import LARGEST
 from madx.scores.score import Score
 from madx.stages.evaluate import Evaluation
@@ -30,7 +31,7 @@ RECIPE, RESOLVED = "recipe.toml", "recipe.resolved.toml"
 def write_run(
     plan: Plan, session: Session, catalogue: Catalogue, folder: Path, seconds: float, recipe: Path | None = None
 ) -> list[Score]:
-    """The resolved recipe, predictions/, run.json and scores.csv of a finished plan.
+    """The resolved recipe, predictions/, models.json, run.json and scores.csv of a finished plan.
 
     `recipe`: the file that a person wrote. Where that is the folder's own, it stays as it is, with its comments.
     """
@@ -38,7 +39,10 @@ def write_run(
     own = recipe is not None and recipe.resolve() == (folder / RECIPE).resolve()
     write_text(folder / (RESOLVED if own else RECIPE), plan.recipe.toml())
     cells = [_cell(cell.method, cell.seed, cell.evaluation, folder, session) for cell in plan.cells if cell.evaluation]
-    _link_adapters(folder / "adapters", sorted({name for cell in cells for name in cell["adapters"]}), session)
+    models = _models(plan, session)
+    used = {name for m in models.models for name in (m.task_model, m.language_adapter) if name}
+    _link_adapters(folder / "adapters", sorted(used | {n for cell in cells for n in cell["adapters"]}), session)
+    write_models(folder, models)
     write_json(
         folder / "run.json",
         {
@@ -98,6 +102,26 @@ def _cell(method: str, seed: int, evaluation: Evaluation, folder: Path, session:
         "seconds": round(sum(session.store.result(step.name)["seconds"] for step in steps), 2),
         "adapters": [step.name for step in steps if step.stage not in (TextStage.stage, Evaluation.stage)],
     }
+
+
+def _models(plan: Plan, session: Session) -> ModelsFile:
+    """What can be predicted with: every cell, with or without a test set."""
+    tasks, models = {}, []
+    for cell in plan.cells:
+        stage, spec = cell.stage, cell.stage.train[0].task
+        tasks[spec.name] = TaskOfModels(
+            kind=spec.kind, metric=spec.metric, labels=spec.labels, columns=spec.columns, max_length=stage.max_length
+        )
+        dev = [evaluation["dev"] for evaluation in session.result(stage).get("evaluations", ())]
+        models.append(
+            Model(
+                task=spec.name, method=cell.method, language=cell.target, seed=cell.seed,
+                trains="adapter" if stage.method.shared else "encoder", task_model=stage.name,
+                language_adapter=cell.language.name if cell.language else None,
+                dev=None if not dev else max(dev) if stage.checkpoint == "best" else dev[-1],
+            )
+        )  # fmt: skip
+    return ModelsFile(encoder=plan.encoder.name, digest=plan.encoder.digest, tasks=tasks, models=tuple(models))
 
 
 def _tasks(plan: Plan) -> dict[str, dict[str, Any]]:

@@ -104,7 +104,8 @@ class Planner:
     def labelled(self, task: TaskSpec, code: str, split: Split) -> LabelledData | None:
         key = (task.name, code, split)
         if key not in self._labelled:
-            self._labelled[key] = labelled_data(task, code, split, self.data, self.language(code).has_spaces)
+            spaces = self.language(code).has_spaces
+            self._labelled[key] = labelled_data(task, code, split, self.data, spaces, self.beside)
         return self._labelled[key]
 
     def targets_of(self, task: TaskSpec, method: str) -> list[str]:

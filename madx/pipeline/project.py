@@ -56,15 +56,14 @@ def project(
     for tracker in recipe.trackers:
         if find_spec(tracker) is None:
             raise InputError(f"trackers: '{tracker}' is not installed; pip install 'madx-adapters[{tracker}]'")
-    quick = [QUICKSTART] if path is None else []
     if path is None:
         data = data or QUICKSTART
     set_threads()
     where = encoder.device if encoder else choose_device(device)
     session = Session(Store(results / ".store"), where, data, tuple(recipe.trackers))
-    beside = QUICKSTART if path is None else path.parent
+    beside = QUICKSTART if path is None else path.parent  # its languages/, tasks/ and files are the first
     precision = encoder.precision if encoder else choose_precision(recipe.precision, session.device)
-    planner = Planner(recipe, catalogue_of([*(catalog or []), *quick]), data, beside, precision)
+    planner = Planner(recipe, catalogue_of([*(catalog or []), beside]), data, beside, precision)
     if encoder is not None:
         session.keep(encoder, planner.encoder)
     return planner, session

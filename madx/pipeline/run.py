@@ -88,12 +88,3 @@ def _run_step(step: Step, folder: Path, session: Session) -> Result:
     # a resumed step has trained for longer than this process has
     seconds = max(time.perf_counter() - began, result.get("training_seconds", 0.0))
     return {"seconds": round(seconds, 2), "result": result, "memory_mb": peak_memory(session.device) >> 20}
-
-
-def estimate(plan: Plan, session: Session) -> dict[str, float | None]:
-    """Seconds that each step to do will take, by what steps of its kind took before in this store; None: unknown."""
-    rates: dict[str, list[float]] = {}
-    for name in (p.name for p in session.store.root.glob("*-*") if session.store.is_done(p.name)):
-        rates.setdefault(name.split("-")[0], []).append(session.store.result(name)["seconds"])
-    means = {stage: sum(seconds) / len(seconds) for stage, seconds in rates.items()}
-    return {step.name: means.get(step.stage) for step in plan.steps if not session.store.is_done(step.name)}

@@ -78,8 +78,7 @@ class Sources:
 
     def _own_file(self, name: str) -> Path:
         """A file that a recipe names: beside it, under --data or under the working directory."""
-        there = self.beside is not None and (self.beside / name).exists()
-        return (self.beside / name if self.beside and there else find_file(name, self.data)).resolve()
+        return find_file(name, self.data, self.beside).resolve()
 
     def _files_there(self, language: Language) -> list[tuple[TextSource, Path]]:
         """The catalogue's text of a language that is on this machine."""

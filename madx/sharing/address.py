@@ -48,3 +48,18 @@ def parse_address(text: str, revision: str | None = None, beside: Path | None = 
     if match is None or ".." in text:
         raise InputError(f"'{text}': neither a folder here, nor OWNER/REPOSITORY on the Hub, nor https://...")
     return Address(kind="hub", place=match[1], path=match[2].lstrip("/"), revision=revision or at or None)
+
+
+def push_address(text: str) -> Address:
+    """Where to publish: said outright, `hub:OWNER/REPOSITORY/NAME` or a path that begins as one. Raises InputError."""
+    if text.startswith("hub:"):
+        name, _, at = text.removeprefix("hub:").partition("@")
+        if re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)+", name) is None:
+            raise InputError(f"{text}: write hub:OWNER/REPOSITORY or hub:OWNER/REPOSITORY/NAME, and @BRANCH behind it")
+        owner, repository, *path = name.split("/")
+        return Address(kind="hub", place=f"{owner}/{repository}", path="/".join(path), revision=at or None)
+    if text.startswith((".", "/", "~")):
+        return Address(kind="local", place=str(Path(text).expanduser()))
+    if re.match(r"https?://", text):
+        return parse_address(text)
+    raise InputError(f"{text}: a folder here or a repository of the Hub? Write ./{text} or hub:{text}")

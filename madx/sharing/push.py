@@ -18,8 +18,11 @@ from madx.store import io_errors, locked, swap_folder, write_json
 ATTEMPTS = 8  # of a push to the Hub, where others push to the same place
 
 
-def push(folder: Path, to: Address, private: bool = False, scores: Sequence[Score] = ()) -> str:
-    """Publish an adapter; where it can be seen. Raises InputError before anything is sent if it isn't whole."""
+def push(folder: Path, to: Address, private: bool = False, scores: Sequence[Score] = (), force: bool = False) -> str:
+    """Publish an adapter; where it can be seen. `force`: where another language's or task's is now.
+
+    Raises InputError before anything is sent if it isn't whole.
+    """
     without_links(folder, FILES)
     if not (folder / "adapter_config.json").exists():
         raise InputError(f"{folder}: no adapter_config.json there; it is not an adapter's folder")
@@ -29,7 +32,7 @@ def push(folder: Path, to: Address, private: bool = False, scores: Sequence[Scor
     with TemporaryDirectory() as scratch:
         ready = Path(scratch) / "adapter"
         stage(folder, ready, str(to), scores)
-        return _to_hub(ready, to, private) if to.kind == "hub" else _to_folder(ready, to)
+        return _to_hub(ready, to, private, force) if to.kind == "hub" else _to_folder(ready, to, force)
 
 
 def stage(folder: Path, ready: Path, name: str, scores: Sequence[Score] = ()) -> None:
@@ -45,7 +48,7 @@ def stage(folder: Path, ready: Path, name: str, scores: Sequence[Score] = ()) ->
     write_card(ready, name, scores)
 
 
-def _to_folder(ready: Path, to: Address) -> str:
+def _to_folder(ready: Path, to: Address, force: bool) -> str:
     """The last part of the path names the adapter, its parent is the place."""
     folder = Path(to.place) / to.path
     place = folder.parent
@@ -54,14 +57,17 @@ def _to_folder(ready: Path, to: Address) -> str:
             raise InputError(f"{folder}: is no folder, or a link to one; push to another place")
         if folder.exists() and not (folder / "adapter_config.json").exists() and any(folder.iterdir()):
             raise InputError(f"{folder}: holds something that is no adapter; push to {folder}/NAME")
+        known, own = local_entries(place), entry_of(ready, folder.name)
+        if not force:
+            _same(known, own, str(folder))
         new = Path(scratch) / "adapter"
         copy_files(ready, new)
         swap_folder(new, folder)
-        write_index(place / INDEX, with_entry(local_entries(place), entry_of(folder, folder.name)))
+        write_index(place / INDEX, with_entry(known, own))
     return str(folder)
 
 
-def _to_hub(ready: Path, to: Address, private: bool) -> str:
+def _to_hub(ready: Path, to: Address, private: bool, force: bool) -> str:
     """One commit: the adapter's files and the index."""
     from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -77,6 +83,8 @@ def _to_hub(ready: Path, to: Address, private: bool) -> str:
         head = str(on_hub(to, lambda: api.model_info(to.place, revision=to.revision)).sha)
         here = hub_file(to.model_copy(update={"revision": head}), INDEX)
         known: list[Entry] = read_index(read_small(here), f"{to.place}/{INDEX}") if here else []
+        if not force:
+            _same(known, own, str(to))
         index = ready.parent / INDEX
         write_index(index, with_entry(known, own))
         operations = [CommitOperationAdd(prefix + f.name, str(f)) for f in sorted(ready.iterdir())]
@@ -96,6 +104,14 @@ def _to_hub(ready: Path, to: Address, private: bool) -> str:
         if done := on_hub(to, commit):
             return str(done.repo_url)
     raise RunError(f"{to}: others kept pushing to the same place, {ATTEMPTS} times; run it again")
+
+
+def _same(known: Sequence[Entry], new: Entry, where: str) -> None:
+    """Raises InputError where the adapter of another language or task has that name."""
+    for old in known:
+        if old.path == new.path and (old.kind, old.language, old.task) != (new.kind, new.language, new.task):
+            what = " ".join(part for part in (old.kind, old.language or old.task) if part)
+            raise InputError(f"{where}: the {what} is there; choose another name, or --force to overwrite it")
 
 
 def scores_of(folder: Path, run: Path) -> list[Score]:

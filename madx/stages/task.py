@@ -158,6 +158,7 @@ class TaskStage(Step):
         return {
             "kind": f"task {self.method.what}",
             "task": self.subject,
+            "columns": self.train[0].task.columns.model_dump(exclude_none=True),
             "source": [data.language for data in self.train],
             "base_model": self.encoder.model_dump(include={"name", "digest", "revision"}),
             "language_adapters": [adapter.subject for adapter in self.below],

@@ -2,7 +2,7 @@
 use it alike.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -46,19 +46,35 @@ class TaskModel:
         self.retarget(language)
         return self.kind.summed_loss(self.head, self._states(batch, lower), batch)
 
-    @torch.no_grad()
     def predict(self, examples: Sequence[Example]) -> list[Any]:
         """One prediction an example, without dropout."""
         features = self.features(examples)
-        decoded: list[Any] = [None] * len(features)
+        (decoded,) = self._said(features, self.kind.decode)
+        return self.kind.join(examples, features, decoded, self.task)
+
+    def explain(self, examples: Sequence[Example]) -> list[tuple[Any, dict[str, Any]]]:
+        """The same, each with what is told of it beside: its probabilities, ..."""
+        features = self.features(examples)
+        decoded, confidence = self._said(features, self.kind.decode, self.kind.confidence)
+        predicted = self.kind.join(examples, features, decoded, self.task)
+        return list(zip(predicted, self.kind.explain(examples, features, decoded, confidence, self.task), strict=True))
+
+    @torch.no_grad()
+    def _said(
+        self, features: Sequence[Feature], *asked: Callable[[nn.Module, Tensor, Batch], list[Any]]
+    ) -> list[list[Any]]:
+        """What the head answers of each feature, to each question."""
+        said: list[list[Any]] = [[None] * len(features) for _ in asked]
         with self.encoder.evaluating():
             training = self.head.training
             self.head.eval()
             for chosen, batch in parts_by_length(features, self.encoder):
-                for i, value in zip(chosen, self.kind.decode(self.head, self._states(batch), batch), strict=True):
-                    decoded[i] = value
+                states = self._states(batch)
+                for answers, ask in zip(said, asked, strict=True):
+                    for i, value in zip(chosen, ask(self.head, states, batch), strict=True):
+                        answers[i] = value
             self.head.train(training)
-        return self.kind.join(examples, features, decoded, self.task)
+        return said
 
     def _states(self, batch: Batch, lower: Lower | None = None) -> Tensor:
         read = self.kind.read_positions(batch)

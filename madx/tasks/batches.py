@@ -116,6 +116,12 @@ class Tokens:
                 self._words[word] = tuple(ids) or (self.tokenizer.unk_token_id,)
         return [self._words[w] for w in words]
 
+    def pieces(self, text: str) -> list[int]:
+        """Where the tokenizer's pieces of a text begin, in characters of the text as it was given."""
+        read, places = self.as_read.with_places(text)
+        out = self.tokenizer(read, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return [places[start][0] for start, end in out["offset_mapping"] if start < end]
+
     def parts(self, words: Sequence[str]) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
         """A sentence in parts that fit, split between words: each part's first word, and its words' subwords."""
         room = self.max_length - 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from madx.tasks.batches import Batch, Tokens
 
 METRICS = ("accuracy", "macro-f1")
+COLUMNS = ("label",)
+OF_WORDS = False
 
 
 def check(spec: TaskSpec) -> None:
@@ -60,14 +62,18 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"examples": len(examples)}, Counter(example.gold for example in examples))
 
 
-def read_plain(lines: Iterator[str]) -> list[Example]:
-    """One text a line; a pair is separated by a tab."""
-    rows = [line.rstrip("\n").split("\t") for line in lines if line.strip()]
-    return [Example(str(i), (row[0], row[1] if len(row) > 1 else None), None) for i, row in enumerate(rows)]
+def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
+    return (spec.columns.text, spec.columns.pair) if spec.columns.pair else (spec.columns.text,)
 
 
-def write_labelled(example: Example, predicted: str) -> str:
-    return "\t".join([*(t for t in example.inputs if t is not None), predicted]) + "\n"
+def plain(row: Row, spec: TaskSpec, where: str) -> tuple[str, str | None]:
+    names = spec.columns
+    require(row, plain_columns(spec), where)
+    return text_of(row, names.text, where), text_of(row, names.pair, where) if names.pair else None
+
+
+def fields(predicted: str) -> list[tuple[str]]:
+    return [(predicted,)]
 
 
 def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> list[Feature]:
@@ -110,6 +116,24 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
 
 def texts(example: Example) -> list[str]:
     return [text for text in example.inputs if text is not None]
+
+
+def confidence(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[list[float]]:
+    """The probability of each label."""
+    return head(states_BD).float().softmax(-1).tolist()  # type: ignore[no-any-return]
+
+
+def explain(
+    examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], confidence: Sequence[Any],
+    spec: TaskSpec,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """`probabilities`: of every label."""
+    found: list[dict[str, Any]] = [{} for _ in examples]
+    for feature, those in zip(features, confidence, strict=True):
+        found[feature.example] = {
+            "probability": max(those), "probabilities": dict(zip(spec.labels, those, strict=True))
+        }  # fmt: skip
+    return found
 
 
 def gold(example: Example) -> str:

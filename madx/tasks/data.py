@@ -83,7 +83,12 @@ class LabelledData(Frozen):
 
 
 def labelled_data(
-    task: TaskSpec, language: str, split: Split, data: Path | None, has_spaces: bool = True
+    task: TaskSpec,
+    language: str,
+    split: Split,
+    data: Path | None,
+    has_spaces: bool = True,
+    beside: Path | None = None,
 ) -> LabelledData | None:
     """The split of a language, or None where the task has none. Files win over the Hub where they are there."""
     splits = task.data.get(language)
@@ -92,7 +97,7 @@ def labelled_data(
     names, hub = getattr(splits, split), task.hub_data(language)
     if names:
         try:
-            files = [find_file(name, data) for name in names]
+            files = [find_file(name, data, beside) for name in names]
         except InputError:
             if hub is None:
                 raise

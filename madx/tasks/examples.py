@@ -82,3 +82,13 @@ def named(features: Any, column: str, value: Any) -> Any:
     if hasattr(feature, "int2str") and isinstance(value, int) and value >= 0:
         return feature.int2str(value)
     return value
+
+
+def of_all_words(
+    examples: Sequence[Example], features: Sequence[Feature], values: Sequence[Sequence[float]]
+) -> list[list[float]]:
+    """Values of the words of features, as those of whole examples; `Feature.extra[1]` is a feature's first word."""
+    found: list[list[float]] = [[] for _ in examples]
+    for feature, those in sorted(zip(features, values, strict=True), key=lambda pair: pair[0].extra[1]):
+        found[feature.example] += those
+    return found

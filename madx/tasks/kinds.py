@@ -6,12 +6,13 @@ it computes: a report asks for metrics alone.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError, nearest
+from madx.corpora.tables import Row
 from madx.tasks import classification, multiple_choice, parsing, question_answering, tagging
 from madx.tasks.examples import Contents, Example, Feature, Reading
 from madx.tasks.metrics import Metric
@@ -31,6 +32,14 @@ class Kind(Protocol):
     def METRICS(self) -> tuple[str, ...]:
         """What may be a task's primary metric."""
 
+    @property
+    def COLUMNS(self) -> tuple[str, ...]:
+        """What a prediction is made of, as the columns of a file are called."""
+
+    @property
+    def OF_WORDS(self) -> bool:
+        """Whether every word has a prediction, and inputs are a sentence's words; else a row of a table has one."""
+
     # ------------------------------------------------------------------------------------------------ reading
 
     def check(self, spec: TaskSpec, /) -> None:
@@ -45,11 +54,14 @@ class Kind(Protocol):
     def contents(self, examples: Sequence[Example], /) -> Contents:
         """How much labelled examples hold, and their labels."""
 
-    def read_plain(self, lines: Iterator[str], /) -> list[Example]:
-        """Unlabelled examples, to predict."""
+    def plain_columns(self, spec: TaskSpec, /) -> tuple[str, ...]:
+        """What a row without labels must have."""
 
-    def write_labelled(self, example: Example, predicted: Any, /) -> str:
-        """An unlabelled example with its prediction, in the format that it was read in."""
+    def plain(self, row: Row, spec: TaskSpec, where: str, /) -> Any:
+        """`Example.inputs` of a row without labels. Raises InputError."""
+
+    def fields(self, predicted: Any, /) -> list[tuple[Any, ...]]:
+        """A prediction as values for `COLUMNS`: of each word, or of the row."""
 
     # ------------------------------------------------------------------------------------- computing
 
@@ -78,6 +90,20 @@ class Kind(Protocol):
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec, /
     ) -> list[Any]:
         """Decoded features to one prediction an example."""
+
+    def confidence(self, head: nn.Module, states: Tensor, batch: Batch, /) -> list[Any]:
+        """How sure the head is of each feature, for `explain`."""
+
+    def explain(
+        self,
+        examples: Sequence[Example],
+        features: Sequence[Feature],
+        decoded: Sequence[Any],
+        confidence: Sequence[Any],
+        spec: TaskSpec,
+        /,
+    ) -> list[dict[str, Any]]:
+        """What is told beside each prediction: its `probability`, or `probabilities` of words or of all labels."""
 
     # ------------------------------------------------------------------------------------- scoring and saving
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
 from madx.corpora.lines import suffix_of
-from madx.corpora.tables import Row, json_rows, read_rows, require, text_of
+from madx.corpora.tables import Row, read_rows, require, text_of
 from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows, labelled
 from madx.tasks.flexible import first_token, new_head
 from madx.tasks.flexible import load_head as load_head
@@ -27,7 +26,9 @@ METRICS = ("accuracy",)
 
 # XCOPA's questions are asked in English, whatever the language (Ponti et al. 2020)
 QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
-COLUMNS = ("premise", "choice1", "choice2", "question", "label")
+COLUMNS_READ = ("premise", "choice1", "choice2", "question", "label")
+COLUMNS = ("label",)
+OF_WORDS = False
 
 
 def check(spec: TaskSpec) -> None:
@@ -39,7 +40,7 @@ def head(spec: TaskSpec, width: int) -> nn.Module:
 
 
 def _inputs(row: Row, where: str) -> tuple[str, str, tuple[str, str]]:
-    premise, first, second, question = (text_of(row, c, where) for c in COLUMNS[:4])
+    premise, first, second, question = (text_of(row, c, where) for c in COLUMNS_READ[:4])
     if question not in QUESTIONS:
         raise InputError(f"{where}: question '{question[:40]}' is neither 'cause' nor 'effect'")
     return premise, question, (first, second)
@@ -51,14 +52,14 @@ def _example(i: int, row: Row, where: str) -> Example:
 
 def read(path: Path, spec: TaskSpec) -> Reading:
     """A table (JSON lines, JSON, TSV, CSV, parquet) with the columns of COPA; label 0 is the first choice."""
-    examples = [_example(i, row, where) for i, (where, row) in enumerate(read_rows(path, COLUMNS))]
+    examples = [_example(i, row, where) for i, (where, row) in enumerate(read_rows(path, COLUMNS_READ))]
     return Reading(examples, f"table {suffix_of(path)}")
 
 
 def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
     examples = []
     for i, (where, row) in enumerate(hub_rows(hub, split)[1]):
-        require(row, COLUMNS, where)
+        require(row, COLUMNS_READ, where)
         examples.append(_example(i, row, where))
     return Reading(examples, "Hub")
 
@@ -67,19 +68,17 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"examples": len(examples)}, Counter(str(example.gold) for example in examples))
 
 
-def read_plain(lines: Iterator[str]) -> list[Example]:
-    """JSON lines without labels."""
-    found = []
-    for i, (where, row) in enumerate(json_rows(lines)):
-        require(row, COLUMNS[:4], where)
-        found.append(Example(str(i), _inputs(row, where), None))
-    return found
+def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
+    return COLUMNS_READ[:4]
 
 
-def write_labelled(example: Example, predicted: int) -> str:
-    premise, question, (first, second) = example.inputs
-    row = {"premise": premise, "choice1": first, "choice2": second, "question": question, "label": predicted}
-    return json.dumps(row, ensure_ascii=False) + "\n"
+def plain(row: Row, spec: TaskSpec, where: str) -> tuple[str, str, tuple[str, str]]:
+    require(row, plain_columns(spec), where)
+    return _inputs(row, where)
+
+
+def fields(predicted: int) -> list[tuple[int]]:
+    return [(predicted,)]
 
 
 def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> list[Feature]:
@@ -129,6 +128,22 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
 def texts(example: Example) -> list[str]:
     premise, _, choices = example.inputs
     return [premise, *choices]
+
+
+def confidence(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[list[float]]:
+    """The probability of each choice."""
+    return _logits(head, states_BD, batch).float().softmax(-1).tolist()  # type: ignore[no-any-return]
+
+
+def explain(
+    examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], confidence: Sequence[Any],
+    spec: TaskSpec,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """`probabilities`: of every choice."""
+    found: list[dict[str, Any]] = [{} for _ in examples]
+    for feature, those in zip(features, confidence, strict=True):
+        found[feature.example] = {"probability": max(those), "probabilities": those}
+    return found
 
 
 def gold(example: Example) -> int:

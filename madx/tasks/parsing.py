@@ -21,7 +21,9 @@ from madx.store import write_json
 from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows
 from madx.tasks.metrics import Metric, share
 from madx.tasks.sentences import WORD, check_words, read_conllu
-from madx.tasks.tagging import read_plain as read_plain
+from madx.tasks.tagging import explain as explain
+from madx.tasks.tagging import plain as plain
+from madx.tasks.tagging import plain_columns as plain_columns
 from madx.tasks.trees import best_tree
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from madx.tasks.batches import Batch, Tokens
 
 METRICS = ("las", "uas")
+COLUMNS = ("head", "relation")
+OF_WORDS = True
 OUTSIDE = -1  # the head of a word whose head is in another part of a sentence that was too long
 
 
@@ -86,13 +90,8 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"sentences": len(examples), "words": sum(len(e.inputs) for e in examples)}, labels)
 
 
-def write_labelled(example: Example, predicted: Sequence[tuple[int, str]]) -> str:
-    """CoNLL-U."""
-    lines = [
-        f"{i}\t{word}\t_\t_\t_\t_\t{head_}\t{relation}\t_\t_\n"
-        for i, (word, (head_, relation)) in enumerate(zip(example.inputs, predicted, strict=True), 1)
-    ]
-    return "".join(lines) + "\n"
+def fields(predicted: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    return [(head_, relation) for head_, relation in predicted]
 
 
 # --------------------------------------------------------------------------------------------------- computing
@@ -203,16 +202,29 @@ def summed_loss(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
 
 def decode(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[list[tuple[int, str]]]:
     """The best tree of each feature, and its relations: `root` for the root's child and nobody else."""
+    return [[arc for arc, _ in tree] for tree in _trees(head, states_MD, batch)]
+
+
+def confidence(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[list[float]]:
+    """The probability of each word's head times that of its relation to it."""
+    return [[probability for _, probability in tree] for tree in _trees(head, states_MD, batch)]
+
+
+def _trees(head: nn.Module, states_MD: Tensor, batch: Batch) -> Iterator[list[tuple[tuple[int, str], float]]]:
     labels: tuple[str, ...] = head.labels  # type: ignore[assignment]
     root = labels.index("root")
-    found = []
     for _, arcs_WH, rels_WHL in _scores(head, states_MD, batch):
-        heads = best_tree(arcs_WH.detach().log_softmax(-1).double().cpu().numpy())
+        arcs = arcs_WH.detach().log_softmax(-1).double().cpu().numpy()
+        heads = best_tree(arcs)
         rels_WL = rels_WHL[range(len(heads)), heads].detach().float().cpu().numpy()
         rels_WL[:, root] = -np.inf
-        chosen = rels_WL.argmax(-1).tolist()
-        found.append([(h, "root" if h == 0 else labels[r]) for h, r in zip(heads, chosen, strict=True)])
-    return found
+        chosen = rels_WL.argmax(-1)
+        of_heads = np.exp(arcs[range(len(heads)), heads])
+        of_rels = 1 / np.exp(rels_WL - rels_WL.max(-1, keepdims=True)).sum(-1)
+        yield [
+            ((h, "root" if h == 0 else labels[r]), float(p * (1 if h == 0 else q)))
+            for h, r, p, q in zip(heads, chosen, of_heads, of_rels, strict=True)
+        ]
 
 
 def join(

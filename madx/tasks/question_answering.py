@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
 from madx.corpora.characters import Places
 from madx.corpora.lines import suffix_of
-from madx.corpora.tables import Row, json_rows, read_rows, require, text_of
+from madx.corpora.tables import Row, read_rows, require, text_of
 from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import new_head
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from madx.tasks.batches import Batch, Tokens
 
 METRICS = ("f1-squad", "em", "f1-mlqa", "qa-f1")
-COLUMNS = ("question", "context", "answers")
+COLUMNS_READ = ("question", "context", "answers")
+COLUMNS = ("answer",)
+OF_WORDS = False
 
 
 class Answer(TypedDict):
@@ -77,8 +80,8 @@ def _answers(value: object, context: str, where: str) -> list[Answer]:
 
 
 def _example(row: Row, where: str) -> Example:
-    require(row, COLUMNS, where)
-    question, context = (text_of(row, column, where) for column in COLUMNS[:2])
+    require(row, COLUMNS_READ, where)
+    question, context = (text_of(row, column, where) for column in COLUMNS_READ[:2])
     answers = _answers([] if row.get("is_impossible") is True else row["answers"], context, where)
     return Example(str(row.get("id", where)), (question, context), answers)
 
@@ -120,18 +123,17 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"questions": len(examples), "contexts": len(contexts)}, Counter())
 
 
-def read_plain(lines: Iterator[str]) -> list[Example]:
-    """JSON lines with question and context."""
-    found = []
-    for i, (where, row) in enumerate(json_rows(lines)):
-        require(row, COLUMNS[:2], where)
-        found.append(Example(str(i), (text_of(row, "question", where), text_of(row, "context", where)), None))
-    return found
+def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
+    return COLUMNS_READ[:2]
 
 
-def write_labelled(example: Example, predicted: str) -> str:
-    question, context = example.inputs
-    return json.dumps({"question": question, "context": context, "answer": predicted}, ensure_ascii=False) + "\n"
+def plain(row: Row, spec: TaskSpec, where: str) -> tuple[str, str]:
+    require(row, plain_columns(spec), where)
+    return text_of(row, "question", where), text_of(row, "context", where)
+
+
+def fields(predicted: str) -> list[tuple[str]]:
+    return [(predicted,)]
 
 
 def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> list[Feature]:
@@ -229,36 +231,69 @@ def summed_loss(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
 
 def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:
     """(score, first character, last character) of each window's best span."""
+    result = []
+    for feature, scores in _spans_of(head, hidden_BTD, batch):
+        offsets = feature.extra
+        i, j = divmod(int(scores.argmax()), len(offsets))
+        span = (offsets[i][0], offsets[j][1]) if offsets[i] and offsets[j] else (0, 0)
+        result.append((float(scores[i, j]), *span))
+    return result
+
+
+def confidence(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[float]:
+    """The logarithm of the sum of all of a window's spans."""
+    return [float(scores.flatten().logsumexp(0)) for _, scores in _spans_of(head, hidden_BTD, batch)]
+
+
+def _spans_of(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Iterator[tuple[Feature, Tensor]]:
+    """Scores of each window's spans, (first token, last token)."""
     import torch
 
     logits = head(hidden_BTD).float()
-    result = []
     for row, feature in enumerate(batch.features):
         offsets = feature.extra
         inside = torch.tensor([o is not None for o in offsets], device=logits.device)
         start, end = (logits[row, : len(offsets), k].masked_fill(~inside, -1e4) for k in (0, 1))
         scores = start[:, None] + end[None, :]
         allowed = torch.ones_like(scores, dtype=torch.bool).triu().tril(LONGEST_ANSWER - 1)
-        best = int(scores.masked_fill(~allowed, -1e9).argmax())
-        i, j = divmod(best, len(offsets))
-        span = (offsets[i][0], offsets[j][1]) if offsets[i] and offsets[j] else (0, 0)
-        result.append((float(scores[i, j]), *span))
-    return result
+        yield feature, scores.masked_fill(~allowed, -1e9)
 
 
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
-    best: list[tuple[float, str]] = [(float("-inf"), "")] * len(examples)
+    return [example.inputs[1][first:last] for example, (_, first, last) in _best(examples, features, decoded)]
+
+
+def explain(
+    examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], confidence: Sequence[Any],
+    spec: TaskSpec,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """`start` and `end`: characters of the context; `probability`: of the answer among all spans of all windows."""
+    sums: list[list[float]] = [[] for _ in examples]
+    for feature, those in zip(features, confidence, strict=True):
+        sums[feature.example].append(those)
+    return [
+        {"start": first, "end": last, "probability": 1 / sum(math.exp(min(one - score, 700)) for one in sums[i])}
+        for i, (_, (score, first, last)) in enumerate(_best(examples, features, decoded))
+    ]
+
+
+def _best(
+    examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+) -> list[tuple[Example, tuple[float, int, int]]]:
+    """The best span of all of an example's windows: score, first and last + 1 character."""
+    best: list[tuple[float, int, int]] = [(float("-inf"), 0, 0)] * len(examples)
     for feature, (score, first, last) in zip(features, decoded, strict=True):
         if score > best[feature.example][0]:
-            best[feature.example] = (score, _span(examples[feature.example].inputs[1], first, last))
-    return [text for _, text in best]
+            best[feature.example] = (score, *_bounds(examples[feature.example].inputs[1], first, last))
+    return list(zip(examples, best, strict=True))
 
 
-def _span(context: str, first: int, last: int) -> str:
-    """Characters of the context; the marks that sit on the last are part of it."""
+def _bounds(context: str, first: int, last: int) -> tuple[int, int]:
+    """Without blanks around; the marks that sit on the last character are part of it."""
     while first < last < len(context) and unicodedata.category(context[last]).startswith("M"):
         last += 1
-    return context[first:last].strip()
+    text = context[first:last]
+    return first + len(text) - len(text.lstrip()), last - len(text) + len(text.rstrip())
 
 
 def texts(example: Example) -> list[str]:

@@ -59,3 +59,16 @@ def to_iob2(sentences: Sequence[Tags], scheme: str) -> list[list[str]]:
             found[i][entity.start : entity.end] = inside
             found[i][entity.start] = f"B-{entity.tag}"
     return found
+
+
+def entities(tags: Tags) -> list[tuple[int, int, str]]:
+    """(first word, last word + 1, type) of entities in IOB2; one that begins with I- is one too, as in conlleval."""
+    found: list[tuple[int, int, str]] = []
+    before = "O"
+    for i, tag in enumerate(tags):
+        if tag != "O":
+            goes_on = tag[0] == "I" and before[2:] == tag[2:]
+            first = found.pop()[0] if goes_on else i
+            found.append((first, i + 1, tag[2:]))
+        before = tag
+    return found

@@ -226,6 +226,19 @@ def label_columns(names: Sequence[str] | Row, columns: Columns, where: str) -> t
     return words, labels
 
 
+def words_of(row: Row, where: str) -> list[str]:
+    """The words of a row without labels, a list of texts under one of the usual names. Raises InputError."""
+    name = next((name for name in _WORDS if name in row), None)
+    if name is None:
+        raise InputError(f"{where}: no column with the words (tokens); there are: {some(row)}")
+    words = row[name]
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{where}: column '{name}' should hold a list of texts, one for each word")
+    if any(not word or NUL in word for word in words):
+        raise InputError(f"{where}: an empty word, or a NUL character in one")
+    return words
+
+
 def _of_rows(path: Path, columns: Columns) -> Sentences:
     found, places, names = [], [], ("", "")
     for place, row in read_rows(path, ()):

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import SCHEME_LETTERS, HubData, TaskSpec
 from madx.config import InputError
-from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows, named
+from madx.corpora.tables import Row
+from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows, named, of_all_words
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import new_head
 from madx.tasks.flexible import save_head as save_head
 from madx.tasks.metrics import Metric, span_f1, word_accuracy
 from madx.tasks.schemes import are_entities, scheme_of, to_iob2
-from madx.tasks.sentences import Sentences, label_columns, of_lists, read_sentences
+from madx.tasks.sentences import Sentences, label_columns, of_lists, read_sentences, words_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from madx.tasks.batches import Batch, Tokens
 
 METRICS = ("accuracy", "span-f1")
+COLUMNS = ("label",)
+OF_WORDS = True
 
 
 def check(spec: TaskSpec) -> None:
@@ -104,22 +107,16 @@ def contents(examples: Sequence[Example]) -> Contents:
     return Contents({"sentences": len(examples), "words": sum(len(e.inputs) for e in examples)}, labels)
 
 
-def read_plain(lines: Iterator[str]) -> list[Example]:
-    """Unlabelled text: one sentence a line, words at blanks; or one word a line with blank lines between."""
-    everything = [line.rstrip("\n") for line in lines]
-    if any(" " in line.strip() for line in everything):
-        return [Example(str(i), line.split(), None) for i, line in enumerate(everything) if line.strip()]
-    sentences: list[list[str]] = [[]]
-    for line in everything:
-        if line.strip():
-            sentences[-1].append(line.split("\t")[0])
-        elif sentences[-1]:
-            sentences.append([])
-    return [Example(str(i), words, None) for i, words in enumerate(s for s in sentences if s)]
+def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
+    return ("tokens",)
 
 
-def write_labelled(example: Example, predicted: Sequence[str]) -> str:
-    return "".join(f"{word}\t{label}\n" for word, label in zip(example.inputs, predicted, strict=True)) + "\n"
+def plain(row: Row, spec: TaskSpec, where: str) -> list[str]:
+    return words_of(row, where)
+
+
+def fields(predicted: Sequence[str]) -> list[tuple[str]]:
+    return [(label,) for label in predicted]
 
 
 def features(examples: Sequence[Example], tokens: Tokens, spec: TaskSpec) -> list[Feature]:
@@ -182,6 +179,19 @@ def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequ
 
 def texts(example: Example) -> list[str]:
     return [" ".join(example.inputs)]
+
+
+def confidence(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[list[float]]:
+    """The probability of each word's label."""
+    highest = iter(head(states_MD).float().softmax(-1).amax(-1).tolist())
+    return [list(islice(highest, len(feature.extra[0]))) for feature in batch.features]
+
+
+def explain(
+    examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], confidence: Sequence[Any],
+    spec: TaskSpec,
+) -> list[dict[str, Any]]:  # fmt: skip
+    return [{"probabilities": those} for those in of_all_words(examples, features, confidence)]
 
 
 def gold(example: Example) -> list[str]:

@@ -16,7 +16,7 @@ from madx.pipeline.run import Progress
 def pipe() -> tuple[Teller, io.StringIO]:
     out = io.StringIO()
     bars = Bars("{task.description}", console=Console(file=out, width=200), disable=True)
-    return Teller(bars, bars.add_task("", numbers="")), out
+    return Teller(bars, bars.add_task("", numbers=""), {}, {}), out
 
 
 def test_in_a_pipe_there_is_a_line_now_and_then(
@@ -50,3 +50,11 @@ def test_a_finished_step_is_one_line_with_its_warnings(pipe: tuple[Teller, io.St
     teller.tell(Progress("done", 2, 3, "language-swe-2", 12.34, ("swe: [odd] text",)))
     assert out.getvalue().splitlines() == ["[2/3] language-swe-2  12.3 s", "warning: swe: [odd] text"]
     assert teller.reused == 1
+
+
+def test_what_is_left_in_all_is_told_and_corrected_by_what_was_seen(pipe: tuple[Teller, io.StringIO]) -> None:
+    teller, out = pipe
+    teller.seconds, teller.labels = {"a": 10.0, "b": 90.0}, {"a": "adapter of swe, seed 1"}
+    teller.tell(Progress("done", 1, 2, "a", 20.0))
+    assert "[1/2] a (adapter of swe, seed 1)  20.0 s" in out.getvalue()
+    assert teller._in_all() == ", 3 min in all"

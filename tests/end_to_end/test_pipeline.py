@@ -66,13 +66,8 @@ def test_run_rerun_report_predict_and_export(project: Path) -> None:
     assert {name: (folder / name).read_bytes() for name in wanted} == wanted
 
 
-def test_predict_gives_the_format_back(project: Path) -> None:
+def test_an_adapter_of_a_run_is_exported(project: Path) -> None:
     madx(project, "run", "recipe.toml", "--set", 'methods=["madx"]', "--set", "seeds=[1]")
-    more = ("--recipe", "recipe.toml", "--set", 'methods=["madx"]', "--set", "seeds=[1]")
-    out, _ = madx(project, "predict", "tags", "--language", "swe", *more, text="hunden sover\nen katt\n")
-    lines = [line.split("\t") for line in out.splitlines()]
-    assert [line[0] for line in lines] == ["hunden", "sover", "", "en", "katt", ""]
-    assert all(line[1] in {"ADJ", "DET", "NOUN", "NUM", "PRON", "VERB"} for line in lines if len(line) == 2)
     folder = next((project / "results" / ".store").glob("language-swe-*"))
     madx(project, "adapters", "export", str(folder), "--to", "out", "--model", _model(project))
     assert sorted(p.name for p in (project / "out").iterdir()) == [
@@ -186,8 +181,8 @@ def test_prediction_takes_the_adapter_that_the_method_trained(project: Path) -> 
     assert aligned != [n for n in cells["madx"] if n.startswith("language-swe")]
     (plain,) = [name for name in cells["madx"] if name.startswith("language-swe")]
     shutil.rmtree(project / "results" / ".store" / plain)  # so that it can't be what is used
-    out, _ = madx(project, "predict", "tags", "--language", "swe", "--recipe", "recipe.toml", "--method",
-                  "madx-aligned", *settings, text="hunden sover\n")  # fmt: skip
+    out, _ = madx(project, "predict", "results/tiny", "--language", "swe", "--method", "madx-aligned", "--format",
+                  "text", text="hunden sover\n")  # fmt: skip
     assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"]
 
 
@@ -223,9 +218,7 @@ def test_a_target_needs_no_labels(project: Path) -> None:
     for report in ("report.md", "report.html"):
         assert "Targets without labels" in (folder / report).read_text()
     madx(project, "report", "results/tiny")
-    out, _ = madx(
-        project, "predict", "tags", "--language", "nno", "--recipe", "recipe.toml", *settings, text="hunden\n\n"
-    )
+    out, _ = madx(project, "predict", "results/tiny", "--language", "nno", "--format", "text", text="hunden\n\n")
     assert out.startswith("hunden\t")
 
 
@@ -250,8 +243,8 @@ def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -
     rows = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
     assert {row["method"] for row in rows} == set(methods)
     for method in ("bad-x", "madx-domain", "hierarchical", "lt-sft"):  # each loads something of another kind
-        out, _ = madx(project, "predict", "tags", "--language", "swe", "--recipe", "recipe.toml", "--method", method,
-                      *settings, text="hunden sover\n")  # fmt: skip
+        out, _ = madx(project, "predict", "results/tiny", "--language", "swe", "--method", method, "--format", "text",
+                      text="hunden sover\n")  # fmt: skip
         assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"], method
     (badx,) = (project / "results" / ".store").glob("language-swe+eng-*/madx.json")
     assert json.loads(badx.read_text())["mixed_with"] == {"eng": 1.0}

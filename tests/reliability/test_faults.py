@@ -206,7 +206,7 @@ def test_every_kind_of_damage_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_damaged_step_of_another_plan_stops_no_estimate(tmp_path: Path) -> None:
-    from madx.pipeline.run import estimate
+    from madx.pipeline.estimate import estimate
 
     make(tmp_path)
     (tmp_path / "language-xxx-000000000000").mkdir()

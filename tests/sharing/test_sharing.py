@@ -86,7 +86,7 @@ def same_files(a: Path, b: Path) -> None:
 
 
 def test_to_the_hub_and_back(hub: Hub, adapter: Path, tmp_path: Path) -> None:
-    done = madx(hub, tmp_path / "home", "push", str(adapter), "someone/swe-adapter")
+    done = madx(hub, tmp_path / "home", "push", str(adapter), "hub:someone/swe-adapter")
     assert done.returncode == 0, done.stderr
     files = hub.repositories["someone/swe-adapter"]
     content = files.commits[files.branches["main"]]
@@ -104,16 +104,16 @@ def test_to_the_hub_and_back(hub: Hub, adapter: Path, tmp_path: Path) -> None:
 
 def test_a_collection_with_revisions(hub: Hub, adapter: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert madx(hub, home, "push", str(adapter), "someone/many/swe").returncode == 0
+    assert madx(hub, home, "push", str(adapter), "hub:someone/many/swe").returncode == 0
     first = hub.repositories["someone/many"].branches["main"]
-    assert madx(hub, home, "push", str(adapter), "someone/many/dan").returncode == 0
+    assert madx(hub, home, "push", str(adapter), "hub:someone/many/dan").returncode == 0
     listed = madx(hub, home, "list", "--from", "someone/many", "--json", "--results", str(tmp_path))
     assert [row["address"] for row in json.loads(listed.stdout)] == ["someone/many/dan", "someone/many/swe"]
     done = madx(hub, home, "pull", f"someone/many/swe@{first}", "--to", str(tmp_path / "a"))
     assert done.returncode == 0, done.stderr
     refused(madx(hub, home, "pull", f"someone/many/dan@{first}", "--to", str(tmp_path / "b")), "adapter_config.json")
     refused(madx(hub, home, "pull", "someone/many/swe", "--revision", "v9", "--to", str(tmp_path / "b")), "no revision")
-    assert madx(hub, home, "push", str(adapter), "someone/many/fao@next").returncode == 0
+    assert madx(hub, home, "push", str(adapter), "hub:someone/many/fao@next").returncode == 0
     assert (
         "fao/madx.json"
         not in hub.repositories["someone/many"].commits[hub.repositories["someone/many"].branches["main"]]
@@ -125,15 +125,15 @@ def test_a_collection_with_revisions(hub: Hub, adapter: Path, tmp_path: Path) ->
 def test_missing_private_and_wrong_token(hub: Hub, adapter: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     refused(madx(hub, home, "pull", "someone/nothing", "--to", str(tmp_path / "a")), "no such repository")
-    refused(madx(hub, home, "push", str(adapter), "someone/x", token="hf_wrong"), "refuses the token")
-    assert madx(hub, home, "push", str(adapter), "someone/secret", "--private").returncode == 0
+    refused(madx(hub, home, "push", str(adapter), "hub:someone/x", token="hf_wrong"), "refuses the token")
+    assert madx(hub, home, "push", str(adapter), "hub:someone/secret", "--private").returncode == 0
     refused(madx(hub, home, "pull", "someone/secret", "--to", str(tmp_path / "a"), token=None), "private")
     assert madx(hub, home, "pull", "someone/secret", "--to", str(tmp_path / "a")).returncode == 0
 
 
 def test_a_server_that_breaks_off_and_one_that_is_slow(hub: Hub, adapter: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert madx(hub, home, "push", str(adapter), "someone/swe").returncode == 0
+    assert madx(hub, home, "push", str(adapter), "hub:someone/swe").returncode == 0
     hub.breaks = 1
     done = madx(hub, home, "pull", "someone/swe", "--to", str(tmp_path / "a"))
     if done.returncode:  # the client gave up at once: running it again gets the rest
@@ -157,7 +157,7 @@ def test_a_server_that_breaks_off_and_one_that_is_slow(hub: Hub, adapter: Path, 
 
 def test_a_wrong_digest_is_refused(hub: Hub, adapter: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert madx(hub, home, "push", str(adapter), "someone/swe").returncode == 0
+    assert madx(hub, home, "push", str(adapter), "hub:someone/swe").returncode == 0
     repository = hub.repositories["someone/swe"]
     content = bytearray(repository.commits[repository.branches["main"]]["adapter.safetensors"])
     content[-1] ^= 1
@@ -168,7 +168,7 @@ def test_a_wrong_digest_is_refused(hub: Hub, adapter: Path, tmp_path: Path) -> N
 
 def test_a_recipe_takes_an_adapter_from_the_hub(hub: Hub, adapter: Path, project: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert madx(hub, home, "push", str(adapter), "someone/many/swe").returncode == 0
+    assert madx(hub, home, "push", str(adapter), "hub:someone/many/swe").returncode == 0
     wanted = "--dry-run", "--set", 'methods=["madx"]', "--set", 'language_adapters={swe="someone/many/swe"}'
     done = madx(hub, home, "run", "recipe.toml", "--catalog", ".", "--data", ".", *wanted, group=())
     assert done.returncode == 0, done.stderr
@@ -273,3 +273,26 @@ def test_pushing_over_something_else_is_refused(adapter: Path, tmp_path: Path) -
 def test_addresses_that_cannot_be_right(text: str) -> None:
     with pytest.raises(InputError):
         fetch(parse_address(text))
+
+
+def test_where_to_push_is_said_outright_and_nothing_else_is_overwritten(adapter: Path, tmp_path: Path) -> None:
+    from madx.sharing.address import push_address
+
+    for text in ("pub/zzx", "me/many/swe"):
+        with pytest.raises(InputError, match=f"Write ./{text} or hub:{text}"):
+            push_address(text)
+    assert push_address("hub:me/many/swe@next").model_dump() == {
+        "kind": "hub", "place": "me/many", "path": "swe", "revision": "next"
+    }  # fmt: skip
+    with pytest.raises(InputError, match="write hub:OWNER/REPOSITORY"):
+        push_address("hub:swe")
+    place = push_address(str(tmp_path / "place" / "mine"))
+    push(adapter, place)
+    push(adapter, place)  # a newer one of the same language
+    about = json.loads((adapter / "madx.json").read_text())
+    (adapter / "madx.json").write_text(json.dumps({**about, "language": "dan"}))
+    with pytest.raises(InputError, match="is there; choose another name, or --force"):
+        push(adapter, place)
+    push(adapter, place, force=True)
+    (row,) = json.loads((tmp_path / "place" / "index.json").read_text())["adapters"]
+    assert row["language"] == "dan"

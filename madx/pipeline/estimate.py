@@ -1,0 +1,220 @@
+"""How long a plan will take here: work in tokens, by what finished steps took, or by a few updates measured at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+
+from madx.adapters.spec import BottleneckSpec
+from madx.catalog.language import TextSource
+from madx.config import InputError, digest
+from madx.corpora.documents import files_of, find_file
+from madx.corpora.prepare import HELD_OUT_SHARE, HELD_OUT_TOKENS
+from madx.encoders.encoder import Encoder
+from madx.pipeline.plan import Plan
+from madx.stages.evaluate import Evaluation
+from madx.stages.language import LanguageStage
+from madx.stages.session import Session
+from madx.stages.task import TaskStage
+from madx.stages.text import TextStage
+from madx.step import Step
+from madx.tasks.batches import Tokens
+from madx.tasks.data import LabelledData
+
+SAMPLE = 200  # examples whose tokens are counted
+BYTES_A_TOKEN, TEXT_TOKENS_A_SECOND = 4, 300_000  # of text that is prepared; nothing beside a training
+EVERY_WEIGHT = 1.5  # three products of matrices where an adapter needs two
+MEASURED_TOKENS = 1024  # of an update that is measured
+DAY = 24 * 3600
+
+
+class Work(NamedTuple):
+    """Tokens that are learnt from and tokens that are only read, by the encoder."""
+
+    learnt: float = 0
+    read: float = 0
+
+
+class Speed(NamedTuple):
+    """Tokens a second on this machine."""
+
+    language: float  # stage one
+    task: float  # stage two
+    reading: float
+
+
+def estimate(plan: Plan, session: Session) -> dict[str, float]:
+    """Seconds of each step that is still to do, one after the other. Measures where nothing is known, in seconds.
+
+    Where steps of a stage are finished in this store, their rate is taken; it is another machine's if they came from
+    there.
+    """
+    to_do = [step for step in plan.steps if not session.store.is_done(step.name)]
+    if not any(isinstance(step, LanguageStage | TaskStage | Evaluation) for step in to_do):
+        return {step.name: _text_seconds(step, session) for step in to_do}
+    encoder = session.encoder(plan.encoder)
+    work_of = _counter(encoder, session)
+    done = [step for step in plan.steps if session.store.is_done(step.name)]
+    known = {
+        stage: _known_rate([step for step in done if step.stage == stage], work_of, session)
+        for stage in (LanguageStage.stage, TaskStage.stage, Evaluation.stage)
+    }
+    measured = None if all(known[step.stage] for step in to_do if step.stage in known) else measure(encoder)
+    seconds = {}
+    for step in to_do:
+        work, rate = work_of(step), known.get(step.stage)
+        if rate:
+            seconds[step.name] = (work.learnt + work.read / 3) / rate
+        elif measured:
+            learnt = measured.language if step.stage == LanguageStage.stage else measured.task
+            seconds[step.name] = work.learnt / learnt + work.read / measured.reading
+        seconds[step.name] = seconds.get(step.name, 0.0) + _text_seconds(step, session)
+    return seconds
+
+
+def _known_rate(steps: Iterable[Step], work_of: Callable[[Step], Work], session: Session) -> float | None:
+    """Tokens a second of finished steps; one that is only read counts a third."""
+    tokens = seconds = 0.0
+    for step in steps:
+        work = work_of(step)
+        tokens += work.learnt + work.read / 3
+        seconds += session.store.result(step.name)["seconds"]
+    return tokens / seconds if tokens and seconds else None
+
+
+def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
+    tokens = Tokens(encoder.tokenizer, encoder.max_length)
+
+    counted: dict[str, float] = {}
+
+    def tokens_in(data: LabelledData) -> float:
+        """Of all its features, from a sample of them."""
+        name = digest(data)
+        if name not in counted:
+            examples = data.load()
+            sample = examples[:: max(1, len(examples) // SAMPLE)]
+            features = data.kind.features(sample, tokens, data.task)
+            counted[name] = sum(sum(map(len, f.sequences)) for f in features) * len(examples) / len(sample)
+        return counted[name]
+
+    def work_of(step: Step) -> Work:
+        match step:
+            case LanguageStage():
+                held_out = min(HELD_OUT_TOKENS, HELD_OUT_SHARE * _bytes(step.text, session) / BYTES_A_TOKEN)
+                share = 1.0 if step.method.shared else EVERY_WEIGHT
+                return Work(share * step.schedule.steps * step.batch_tokens, 5 * held_out)
+            case TaskStage():
+                share = 1.0 if step.method.shared else EVERY_WEIGHT
+                learnt = step.epochs * sum(map(tokens_in, step.train))
+                return Work(share * learnt, step.epochs * sum(map(tokens_in, step.dev)))
+            case Evaluation():
+                return Work(0, tokens_in(step.test))
+        return Work()
+
+    return work_of
+
+
+def _text_seconds(step: Step, session: Session) -> float:
+    return _bytes(step, session) / BYTES_A_TOKEN / TEXT_TOKENS_A_SECOND if isinstance(step, TextStage) else 0.0
+
+
+def _bytes(text: TextStage, session: Session) -> int:
+    """Of a language's files, as they lie there; of a Hub data set as much as would be taken."""
+    most = text.corpus.max_tokens * BYTES_A_TOKEN
+    return min(most, sum(_size(source, session) or most for source in text.corpus.sources))
+
+
+def _size(source: TextSource, session: Session) -> int:
+    if source.file is None:
+        return 0
+    try:
+        return sum(path.stat().st_size for path in files_of(find_file(source.file, session.data)))
+    except (InputError, OSError):
+        return 0
+
+
+def measure(encoder: Encoder) -> Speed:
+    """A few updates of an adapter in this encoder, of random tokens."""
+    length = min(128, encoder.max_length)
+    rows = max(1, min(MEASURED_TOKENS, encoder.micro_tokens) // length)
+    generator = torch.Generator().manual_seed(0)
+    ids_BT = torch.randint(5, encoder.vocabulary, (rows, length), generator=generator).to(encoder.device)
+    with encoder.lent(), encoder.training():
+        encoder.adapters.add("measured", BottleneckSpec(reduction_factor=2.0)).to(encoder.device)
+        encoder.adapters.activate("measured")
+        masked_M = torch.arange(0, rows * length, 7, device=encoder.device)
+        read = (masked_M // length, masked_M % length)
+        targets_M = ids_BT[read]
+
+        def language() -> None:
+            encoder.masked_lm_loss(encoder.hidden(ids_BT, read=read), targets_M).backward()  # type: ignore[no-untyped-call]
+
+        def task() -> None:
+            encoder.hidden(ids_BT).sum().backward()  # type: ignore[no-untyped-call]
+
+        def reading() -> None:
+            with torch.no_grad():
+                encoder.hidden(ids_BT)
+
+        return Speed(*(ids_BT.numel() / _seconds(what, encoder.device) for what in (language, task, reading)))
+
+
+def _seconds(what: Callable[[], None], device: torch.device) -> float:
+    """The shorter of two times, after one that warms up."""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        what()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`, `9.0 days`."""
+    for unit, size in (("days", DAY), ("h", 3600), ("min", 60)):
+        if seconds >= size * (1 if unit == "days" else 1.5):
+            return f"{seconds / size:.0f} min" if unit == "min" else f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def advice(plan: Plan, seconds: dict[str, float]) -> str | None:
+    """What to change, where a plan takes days here."""
+    total = sum(seconds.values())
+    if total < DAY:
+        return None
+    by_stage: dict[str, float] = {}
+    for step in plan.steps:
+        by_stage[step.stage] = by_stage.get(step.stage, 0.0) + seconds.get(step.name, 0.0)
+    longest = max(by_stage, key=lambda stage: by_stage[stage])
+    settings = plan.recipe.language_adapter
+    change = {
+        LanguageStage.stage: f"language_adapter.steps = {settings.steps} x batch_tokens = {settings.batch_tokens} are "
+        "MAD-X's on a GPU; lower both (3,000 x 2,048 at learning_rate 1e-3 for a start), or softmax = \"corpus\"",
+        TaskStage.stage: "fewer seeds, methods or epochs, or [limit] for the methods that train every weight",
+    }.get(longest, "fewer targets")  # fmt: skip
+    return f"about {duration(total)} on this machine, most of it in stage '{longest}': a GPU, `mini`, or {change}"
+
+
+def labels_of(plan: Plan) -> dict[str, str]:
+    """What each step is for people: method, language, seed."""
+    methods: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        for step in (cell.stage, *([cell.evaluation] if cell.evaluation else [])):
+            if cell.method not in methods.setdefault(step.name, []):
+                methods[step.name].append(cell.method)
+    labels = {}
+    for step in plan.steps:
+        who = ", ".join(methods.get(step.name, ()))
+        match step:
+            case LanguageStage():
+                labels[step.name] = f"{step.method.what} of {step.subject}, seed {step.seed}"
+            case TaskStage():
+                labels[step.name] = f"{who or step.method.what}, seed {step.seed}"
+            case Evaluation():
+                labels[step.name] = f"{who}, seed {step.task.seed}"
+    return labels

@@ -1,0 +1,229 @@
+"""What there is to predict with: a run's folder (models.json), or a task adapter's folder or address alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from madx.catalog.find import Catalogue
+from madx.catalog.task import Columns, TaskSpec
+from madx.config import Frozen, InputError, nearest, validate
+from madx.foreign import Line, Name, inside, read_json_object
+from madx.formats.manifest import read_manifest
+from madx.sharing.address import parse_address
+from madx.sharing.fetch import fetch
+from madx.store import write_json
+from madx.tasks.kinds import KINDS, kind_of
+
+MODELS = "models.json"
+LARGEST = 64 << 20  # bytes
+_HEADS = {
+    "tagging": "tagging", "classification": "classification", "multiple_choice": "multiple-choice",
+    "question_answering": "question-answering", "dependency_parsing": "parsing",
+}  # fmt: skip
+
+
+class TaskOfModels(Frozen):
+    """Of a task what is needed to read and to label."""
+
+    kind: Line
+    metric: Line
+    labels: tuple[str, ...]
+    columns: Columns
+    max_length: int = Field(ge=16, le=1 << 17)  # tokens
+
+    def spec(self, name: str) -> TaskSpec:
+        return TaskSpec(name=name, kind=self.kind, metric=self.metric, labels=self.labels, columns=self.columns)
+
+
+class Model(Frozen):
+    """What answers for a language: names of folders under the run's adapters/."""
+
+    task: Name
+    method: Name
+    language: Name
+    seed: int = Field(ge=0, lt=1 << 63)
+    trains: Literal["adapter", "encoder"]
+    task_model: Name
+    language_adapter: Name | None
+    dev: float | None  # the task's metric on the source's dev set, in percent
+
+
+class ModelsFile(Frozen):
+    """models.json of a run's folder. The encoder's name is what a recipe calls it."""
+
+    encoder: Line
+    digest: Line
+    tasks: dict[Name, TaskOfModels]
+    models: tuple[Model, ...]
+
+
+class Folders(NamedTuple):
+    """Where a language's model lies; `language`: None: no language adapter below."""
+
+    task: Path
+    language: Path | None
+
+
+class Chosen(NamedTuple):
+    """One task's model, and its languages."""
+
+    task: TaskSpec
+    encoder: str
+    digest: str | None  # of the encoder that it was trained on, where that is said
+    trains: Literal["adapter", "encoder"]
+    max_length: int
+    languages: dict[str, Folders]
+    aliases: dict[str, str]  # their other names in lower case, to their codes
+    any_language: Folders | None  # for a language that isn't among them
+    note: str  # what was chosen, in one line
+
+    def folders(self, language: str | None, where: str) -> Folders:
+        """Raises InputError where nothing answers for the language."""
+        if language is None:
+            if self.any_language is None:
+                raise InputError(f"{where}: in which language? Say --language, or give each line a 'language'")
+            return self.any_language
+        found = self.languages.get(self.aliases.get(language.lower(), language), self.any_language)
+        if found is None:
+            known = sorted(self.languages)
+            raise InputError(
+                f"{where}: no model for '{language}'{nearest(language, known)}; there are: {', '.join(known)[:300]}; "
+                f"or give its adapter: --adapter {language}=ADDRESS"
+            )
+        return found
+
+
+def _code(language: str) -> str:
+    try:
+        return Catalogue().language(language).code
+    except InputError:
+        return language
+
+
+def _aliases(codes: Iterable[str]) -> dict[str, str]:
+    """Looked up once: a name that comes later, in a request, is no reason to read anything."""
+    catalogue, found = Catalogue(), {}
+    for code in codes:
+        with suppress(InputError):
+            language = catalogue.language(code)
+            found.update({name.lower(): code for name in (language.name, *language.aliases)})
+    return found
+
+
+def read_models(folder: Path) -> ModelsFile:
+    """Raises InputError."""
+    return validate(ModelsFile, read_json_object(folder / MODELS, LARGEST), str(folder / MODELS))
+
+
+def write_models(folder: Path, models: ModelsFile) -> None:
+    write_json(folder / MODELS, models.model_dump(mode="json"))
+
+
+def choose(origin: str, task: str | None, method: str | None, seed: int | None, adapters: Mapping[str, str]) -> Chosen:
+    """`origin`: a run's folder, or a task adapter's folder or address. `adapters`: language to address, beside.
+
+    Of a run, the model with the best dev score that fits what is asked. Raises InputError, or RunError for a download.
+    """
+    folder = Path(origin).expanduser()
+    own = {_code(name): fetch(parse_address(address)) for name, address in adapters.items()}
+    if (folder / MODELS).exists():
+        return _of_run(folder, task, method, seed, own)
+    if (folder / "run.json").exists():
+        raise InputError(f"{folder}: a run without {MODELS}; run its recipe again: nothing is trained twice")
+    if method is not None or seed is not None:
+        raise InputError(f"{origin}: not a run's folder, so there is no method and no seed to choose")
+    return _of_adapter(fetch(parse_address(origin)), origin, task, own)
+
+
+def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None, own: Mapping[str, Path]) -> Chosen:
+    known = read_models(folder)
+    task = _named("task", task, list(dict.fromkeys(model.task for model in known.models)), folder)
+    rows = [model for model in known.models if model.task == task]
+    if method is not None:
+        _named("method", method, list(dict.fromkeys(model.method for model in rows)), folder)
+    if seed is not None and seed not in {model.seed for model in rows}:
+        raise InputError(f"--seed {seed}: the run has {', '.join(sorted({str(model.seed) for model in rows}))}")
+    rows = [m for m in rows if method in (None, m.method) and seed in (None, m.seed)]
+    if not rows or task not in known.tasks:
+        raise InputError(f"{folder}: no model of '{task}' with method {method} and seed {seed}")
+    best = max(rows, key=lambda model: -1.0 if model.dev is None else model.dev)  # of equals the recipe's first
+    rows = [m for m in rows if (m.method, m.seed) == (best.method, best.seed)]
+
+    def place(name: str) -> Path:
+        found = folder / "adapters" / name
+        if not found.is_dir():
+            raise InputError(f"{found}: is not there; run the recipe again, or copy results/.store along with the run")
+        return inside(folder.parent, found)
+
+    languages = {
+        m.language: Folders(place(m.task_model), place(m.language_adapter) if m.language_adapter else None)
+        for m in rows
+    }  # fmt: skip
+    alike = {found.task for found in languages.values()}
+    languages |= {code: Folders(place(best.task_model), found) for code, found in own.items()}
+    bare = len(alike) == 1 and not any(model.language_adapter for model in rows)
+    about = known.tasks[task]
+    dev = "" if best.dev is None else f", dev {best.dev:.1f}"
+    why = "" if method is not None and seed is not None else ": the best on the source's dev set"
+    return Chosen(
+        about.spec(task), known.encoder, known.digest, best.trains, about.max_length, languages, _aliases(languages),
+        Folders(place(best.task_model), None) if bare else None, f"{task}: {best.method}, seed {best.seed}{dev}{why}",
+    )  # fmt: skip
+
+
+def _named(what: str, asked: str | None, known: list[str], folder: Path) -> str:
+    if asked is None and len(known) == 1:
+        return known[0]
+    if asked is None or asked not in known:
+        said = f"no {what} '{asked}'{nearest(asked, known)}" if asked else f"which {what}? Say --{what}"
+        raise InputError(f"{folder}: {said}; there are: {', '.join(known)}")
+    return asked
+
+
+def _of_adapter(folder: Path, origin: str, task: str | None, own: Mapping[str, Path]) -> Chosen:
+    """A task adapter with its head. What it was trained over is said; a language's adapter is given beside."""
+    head = folder / "head_config.json"
+    if not head.exists():
+        raise InputError(f"{origin}: no head there: a language adapter labels nothing; give a task adapter or a run")
+    about, manifest = read_json_object(head), read_manifest(folder)
+    config = about.get("config")
+    kind = _HEADS.get(str(config.get("head_type"))) if isinstance(config, dict) else None
+    name = task or manifest.get("task") or about.get("name")
+    if kind is None or not isinstance(config, dict) or not isinstance(name, str):
+        raise InputError(f"{head}: not the head of a kind of task that madx knows: {', '.join(_HEADS)}")
+    labels = config.get("label2id")
+    if not isinstance(labels, dict) or not all(isinstance(number, int) for number in labels.values()):
+        labels = {str(number): number for number in range(int(config.get("num_labels", 2)))}
+    settings: dict[str, Any] = manifest.get("hyper_parameters", {})
+    spec = validate(
+        TaskSpec,
+        {"name": name, "kind": kind, "metric": KINDS[kind].METRICS[0], "labels": sorted(labels, key=labels.__getitem__),
+         "columns": manifest.get("columns", {})},
+        str(folder),
+    )  # fmt: skip
+    kind_of(spec)
+    base = manifest.get("base_model") or {}
+    encoder = base.get("name") or read_json_object(folder / "adapter_config.json").get("model_name")
+    if not isinstance(encoder, str):
+        raise InputError(f"{origin}: it doesn't say which encoder it was made for")
+    over = manifest.get("language_adapters", [])
+    length = settings.get("max_length", 256)
+    return Chosen(
+        spec, encoder, base.get("digest"), "adapter", length if isinstance(length, int) and length >= 16 else 256,
+        {code: Folders(folder, found) for code, found in own.items()}, _aliases(own), Folders(folder, None),
+        f"{name}: {origin}" + (f", trained over the adapter of {', '.join(over)}" if over else "")
+        + ("" if own or not over else "; without a language adapter (--adapter LANGUAGE=ADDRESS)"),
+    )  # fmt: skip
+
+
+def adapter_options(given: Sequence[str]) -> dict[str, str]:
+    """`LANGUAGE=ADDRESS`, as the command line has them. Raises InputError."""
+    for one in given:
+        if "=" not in one:
+            raise InputError(f"--adapter {one}: write LANGUAGE=ADDRESS, e.g. swe={one}")
+    return dict(one.split("=", 1) for one in given)

@@ -1,0 +1,135 @@
+"""A predictor: an encoder, a task's model and languages' adapters, loaded once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+from madx.config import InputError
+from madx.device import choose_device, choose_precision
+from madx.encoders.encoder import load_encoder
+from madx.encoders.reference import resolve_encoder
+from madx.formats.adapterhub import load_adapter
+from madx.methods.bottleneck import BottleneckAdapter
+from madx.methods.full import Full
+from madx.methods.method import Method
+from madx.prediction.models import Chosen, choose
+from madx.prediction.records import Reader, Record
+from madx.stages.task_model import TaskModel, in_encoder
+from madx.tasks.batches import Tokens
+from madx.tasks.examples import Example
+from madx.tasks.kinds import kind_of
+
+_METHODS: dict[str, Method] = {"adapter": BottleneckAdapter(), "encoder": Full()}
+
+
+class Labelled(NamedTuple):
+    """A record and what was predicted: of each sentence, or of the row; (value, what is told beside it)."""
+
+    record: Record
+    predicted: list[tuple[Any, dict[str, Any]]]
+
+
+class Predictor:
+    """Labels text with what a run has trained, or with a published task adapter. Load once, predict often.
+
+    `origin`: a run's folder, or a task adapter's folder or address. `task`, `method`, `seed`: of a run, where it has
+    several; None: the best on the source's dev set. `adapters`: further languages' adapters, language to address.
+    Raises InputError in one line.
+    """
+
+    def __init__(
+        self,
+        origin: str | Path,
+        task: str | None = None,
+        *,
+        method: str | None = None,
+        seed: int | None = None,
+        adapters: Mapping[str, str] | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.chosen: Chosen = choose(str(origin), task, method, seed, adapters or {})
+        where = choose_device(device)
+        ref = resolve_encoder(self.chosen.encoder)
+        made_on = self.chosen.digest or ref.digest
+        if made_on != ref.digest and made_on.partition(":")[0] == ref.digest.partition(":")[0]:
+            raise InputError(f"{origin}: trained on other weights of {ref.name} than those that are here")
+        ref = ref.model_copy(update={"precision": choose_precision("auto", where)})
+        self.encoder = load_encoder(ref, where, ref.precision)
+        self.method = _METHODS[self.chosen.trains]
+        self.kind = kind_of(self.chosen.task)
+        self._tokens = Tokens(self.encoder.tokenizer, self.encoder.max_length)
+        self._loaded: tuple[Path, TaskModel] | None = None
+        self._names: dict[Path, str] = {}  # of the language adapters that are in the encoder
+        self._borrowed = ExitStack()
+        self._lock = Lock()
+
+    def reader(self, pretokenized: bool = False) -> Reader:
+        """What reads text and rows for this task."""
+        return Reader(self.chosen.task, self._tokens.pieces, pretokenized)
+
+    def predict(
+        self, items: Iterable[str | Mapping[str, Any]], language: str | None = None, *, pretokenized: bool = False
+    ) -> list[dict[str, Any]]:
+        """Each item with its key `prediction`, as `madx predict` writes JSON lines (docs/predict.md).
+
+        `items`: texts, or rows {"text": ...} or {"tokens": [...]} or what the task needs; a row's `language` wins over
+        `language`. `pretokenized`: a text is a sentence, blanks part its words. Raises InputError with the item's
+        number, from 1.
+        """
+        from madx.prediction.writers import as_row
+
+        reader = self.reader(pretokenized)
+        records = [reader.record(item, f"item {number}") for number, item in enumerate(items, 1)]
+        return [as_row(labelled, self.chosen.task) for labelled in self.label(records, language)]
+
+    def check(self, records: Sequence[Record], language: str | None) -> None:
+        """Whether there is a model for every record's language, before any work. Raises InputError."""
+        for record in records:
+            if not record.is_blank:
+                self.chosen.folders(record.language or language, record.where)
+
+    def label(self, records: Sequence[Record], language: str | None) -> list[Labelled]:
+        """Records in their order; those of a language are computed together. Raises InputError."""
+        self.check(records, language)
+        groups: dict[str | None, list[int]] = {}
+        for number, record in enumerate(records):
+            if not record.is_blank:
+                groups.setdefault(record.language or language, []).append(number)
+        found: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in records]
+        with self._lock:
+            for code, numbers in groups.items():
+                model = self._ready(code, records[numbers[0]].where)
+                inputs = [(n, given) for n in numbers for given in self._inputs(records[n])]
+                examples = [Example(str(i), given, None) for i, (_, given) in enumerate(inputs)]
+                for (number, _), told in zip(inputs, model.explain(examples), strict=True):
+                    found[number].append(told)
+        return [Labelled(record, predicted) for record, predicted in zip(records, found, strict=True)]
+
+    def _inputs(self, record: Record) -> list[Any]:
+        return [sentence.words for sentence in record.sentences] if self.kind.OF_WORDS else [record.inputs]
+
+    def _ready(self, language: str | None, where: str) -> TaskModel:
+        """The task's model over this language's adapter."""
+        folders = self.chosen.folders(language, where)
+        if self._loaded is None or self._loaded[0] != folders.task:
+            self.close()
+            self._borrowed.enter_context(self.method.borrowed(self.encoder))
+            name = in_encoder(self.chosen.task.name)
+            self.method.load(folders.task, self.encoder, name)
+            _, head = self.kind.load_head(folders.task, self.encoder)
+            model = TaskModel(self.encoder, self.method, self.chosen.task, head.eval(), self.chosen.max_length)
+            self._loaded = folders.task, model
+        below = folders.language
+        if below is not None and below not in self._names:
+            self._names[below], _ = load_adapter(below, self.encoder, load_as=f"language {len(self._names)}")
+        self._loaded[1].retarget(None if below is None else self._names[below])
+        return self._loaded[1]
+
+    def close(self) -> None:
+        """Take everything out of the encoder."""
+        self._loaded, self._names = None, {}
+        self._borrowed.close()

@@ -1,0 +1,80 @@
+"""How long it will take: by work, by what was seen here, or measured at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from madx.encoders.encoder import Encoder
+from madx.pipeline.estimate import advice, duration, estimate, labels_of, measure
+from madx.pipeline.helpers import make
+from madx.pipeline.plan import Plan
+from madx.pipeline.project import project as plan_and_session
+from madx.pipeline.project import read_recipe
+from madx.stages.session import Session
+
+
+def planned(*overrides: str) -> tuple[Plan, Session]:
+    path = Path("recipe.toml")
+    few = ['methods=["madx", "task-only"]', "seeds=[1]", *overrides]
+    planner, session = plan_and_session(read_recipe(path, few), path, None, Path("results"), None, "cpu")
+    return planner.plan(), session
+
+
+def test_measuring_leaves_the_encoder_as_it_was(tiny: Encoder) -> None:
+    speed = measure(tiny)
+    assert min(speed) > 0
+    assert tiny.adapters.names == []
+    assert not any(p.requires_grad for p in tiny.model.parameters())
+
+
+def test_the_estimate_grows_with_steps_batches_and_epochs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from madx.pipeline import estimate as module
+
+    monkeypatch.setattr(module, "measure", lambda encoder: module.Speed(1000.0, 2000.0, 4000.0))
+
+    def seconds(stage: str, *overrides: str) -> float:
+        plan, session = planned(*overrides)
+        found = estimate(plan, session)
+        assert set(found) == {step.name for step in plan.steps}
+        return next(s for name, s in found.items() if name.startswith(stage))
+
+    # 12 updates of 128 tokens at 1,000 a second, and five losses on the 5 % of the text that are held out
+    held_out = 5 * 0.05 * (project / "eng.txt").stat().st_size / 4 / 4000
+    assert seconds("language-") == pytest.approx(12 * 128 / 1000 + held_out)
+    more = seconds("language-", "language_adapter.steps=120", "language_adapter.batch_tokens=256")
+    assert more == pytest.approx(120 * 256 / 1000 + held_out)
+    assert seconds("task-", "task_adapter.epochs=30") == pytest.approx(10 * seconds("task-"))
+
+
+def test_what_was_finished_here_is_the_measure(project: Path) -> None:
+    plan, session = planned()
+    make(plan, session, lambda progress: None, 1)
+    assert estimate(plan, session) == {}
+    plan, session = planned("seeds=[1, 2]")
+    twin, other = planned("seeds=[2]")
+    found = estimate(plan, session)
+    known = {s.name: session.store.result(s.name)["seconds"] for s in plan.steps if session.store.is_done(s.name)}
+    mean = sum(v for k, v in known.items() if k.startswith("task-")) / 2
+    tasks = [value for name, value in found.items() if name.startswith("task-")]
+    assert tasks == pytest.approx([mean] * 2, rel=1e-6)
+    assert set(found) == set(estimate(twin, other))
+
+
+def test_days_are_said_with_what_to_change(project: Path, encoder_folder: Callable[[str], Path]) -> None:
+    plan, _ = planned()
+    language = next(step.name for step in plan.steps if step.stage == "language")
+    said = advice(plan, {language: 9 * 24 * 3600.0})
+    assert said is not None
+    assert said.startswith("about 9.0 days on this machine, most of it in stage 'language'")
+    assert "language_adapter.steps = 12 x batch_tokens = 128" in said
+    assert advice(plan, {language: 3600.0}) is None
+    assert [duration(s) for s in (40, 600, 12600, 90000)] == ["40 s", "10 min", "3.5 h", "1.0 days"]
+
+
+def test_steps_have_names_for_people(project: Path) -> None:
+    plan, _ = planned()
+    labels = labels_of(plan)
+    told = {step.stage: labels.get(step.name) for step in plan.steps if step.subject in ("swe", "tags", "tags-swe")}
+    assert told["language"] == "adapter of swe, seed 1"
+    assert {labels[s.name] for s in plan.steps if s.stage == "task"} == {"madx, seed 1", "task-only, seed 1"}
