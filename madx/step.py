@@ -48,7 +48,17 @@ class Step(Frozen):
 
 
 class AdapterStep(Step):
-    """A step whose folder holds the adapter of a language, its subject."""
+    """A step whose folder holds the adapter of a language, its subject; or what stands for one."""
+
+    @property
+    def what(self) -> str:
+        """What its folder holds: a word of methods/loading.py."""
+        return "adapter"
+
+    @property
+    def each(self) -> tuple[AdapterStep, ...]:
+        """The steps whose folders are loaded, in the order in which they are stacked."""
+        return (self,)
 
     def attach(self, encoder: Encoder, session: Session) -> str:
         """Put the finished adapter into the encoder, frozen; its name there."""

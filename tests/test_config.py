@@ -27,7 +27,7 @@ from madx.stages.merge import MergedAdapter, Weighted
 from madx.stages.stacked import Stacked
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
-from madx.stages.tree import Branch, TreeStage
+from madx.stages.tree import NodeAdapter, TreeStage
 from madx.step import Step, closure
 from madx.tasks.data import LabelledData
 from madx.training.fit import Schedule
@@ -68,16 +68,16 @@ SCHEDULE = Schedule(steps=10, learning_rate=1e-3)
 TREE = TreeStage(
     encoder=ENCODER, texts=(TEXT,), paths=((" a", " swe"),), spec=BottleneckSpec(), schedule=SCHEDULE, batch_tokens=64
 )  # fmt: skip
-BRANCH = Branch(tree=TREE, language="fao", path=(" a",))
+NODE = NodeAdapter(tree=TREE, node=" a")
 DESCRIBED = Described(language="swe", values=(1.0, 0.0))
 GENERATOR = GeneratorStage(
     encoder=ENCODER, texts=(TEXT,), described=(DESCRIBED,), spec=BottleneckSpec(), schedule=SCHEDULE, batch_tokens=64
 )  # fmt: skip
 GENERATED = GeneratedAdapter(generator=GENERATOR, described=DESCRIBED)
 ARITHMETIC = Arithmetic(encoder=ENCODER, own=LANGUAGE, other=IMPORTED, text=TEXT)
-STACKED = Stacked(parts=(LANGUAGE, IMPORTED))
+STACKED = Stacked(called="swe+x", parts=(LANGUAGE, IMPORTED))
 STEPS: list[Step] = [
-    TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, BRANCH, GENERATOR, GENERATED, ARITHMETIC, STACKED, STAGE,
+    TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE, GENERATOR, GENERATED, ARITHMETIC, STACKED, STAGE,
     EVALUATION,
 ]  # fmt: skip
 

@@ -33,6 +33,7 @@ AT, DELTA = ".at", ".delta"
 class ChangedWeights(Method):
     """What the two trainings have in common: a change of some of the encoder's weights, by name."""
 
+    what: ClassVar[str] = "sparse change"
     shared: ClassVar[bool] = False
 
     @contextmanager
@@ -92,7 +93,6 @@ class LotteryTicket(ChangedWeights):
 class SparseFineTuning(ChangedWeights):
     """The second training, of the entries that a first one has chosen."""
 
-    what: ClassVar[str] = "sparse change"
     ticket: Step  # a LanguageStage or TaskStage with a LotteryTicket
 
     def attach(self, encoder: Encoder, name: str, seed: int, session: Session) -> dict[str, nn.Parameter]:

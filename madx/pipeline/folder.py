@@ -14,7 +14,7 @@ from madx.foreign import read_json_object
 from madx.pipeline import about
 from madx.pipeline.plan import Plan
 from madx.pipeline.rescore import score_run
-from madx.prediction.models import Model, ModelsFile, TaskOfModels, write_models
+from madx.prediction.models import Below, Model, ModelsFile, TaskOfModels, write_models
 from madx.report.run_file import LARGEST
 from madx.scores.score import Score
 from madx.stages.evaluate import Evaluation
@@ -40,7 +40,7 @@ def write_run(
     write_text(folder / (RESOLVED if own else RECIPE), plan.recipe.toml())
     cells = [_cell(cell.method, cell.seed, cell.evaluation, folder, session) for cell in plan.cells if cell.evaluation]
     models = _models(plan, session)
-    used = {name for m in models.models for name in (m.task_model, m.language_adapter) if name}
+    used = {name for m in models.models for name in (m.task_model, *(part.folder for part in m.below))}
     _link_adapters(folder / "adapters", sorted(used | {n for cell in cells for n in cell["adapters"]}), session)
     write_models(folder, models)
     write_json(
@@ -116,8 +116,8 @@ def _models(plan: Plan, session: Session) -> ModelsFile:
         models.append(
             Model(
                 task=spec.name, method=cell.method, language=cell.target, seed=cell.seed,
-                trains="adapter" if stage.method.shared else "encoder", task_model=stage.name,
-                language_adapter=cell.language.name if cell.language else None,
+                trains=stage.method.what, task_model=stage.name,
+                below=tuple(Below(folder=s.name, what=s.what) for s in cell.language.each) if cell.language else (),
                 dev=None if not dev else max(dev) if stage.checkpoint == "best" else dev[-1],
             )
         )  # fmt: skip

@@ -9,7 +9,8 @@ from madx.catalog.language import Language
 from madx.catalog.typology import features_of, values_of
 from madx.config import InputError
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
-from madx.stages.tree import Branch, TreeStage, path_of
+from madx.stages.stacked import Stacked
+from madx.stages.tree import NodeAdapter, TreeStage, path_of
 from madx.training.fit import Schedule
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ class Joint:
         """Whether any node of a language's path has been trained."""
         return bool(self._path(code))
 
-    def branch(self, code: str) -> Branch:
+    def branch(self, code: str) -> Stacked:
         path = self._path(code)
         if not path:
             raise InputError(
                 f"hierarchical: '{code}' has no text, and no language of its family is in the recipe; name some in "
                 "`relatives`, or leave it out ([limit.hierarchical] targets = [...])"
             )
-        return Branch(tree=self.tree, language=code, path=path)
+        return Stacked(called=code, parts=tuple(NodeAdapter(tree=self.tree, node=node) for node in path))
 
     def _path(self, code: str) -> tuple[str, ...]:
         nodes = {node for language in self.languages for node in path_of(language)}

@@ -148,7 +148,8 @@ def generated(planner: Planner, code: str) -> AdapterStep:
 
 def with_domain(planner: Planner, code: str) -> AdapterStep:
     """The language's adapter, and on it one for the domain, trained on the source's (MAD-X squared)."""
-    return Stacked(parts=(planner.language_adapter(code), planner.domain_adapter()))
+    domain = planner.domain_adapter()
+    return Stacked(called=f"{code}+{domain.subject}", parts=(planner.language_adapter(code), domain))
 
 
 # ------------------------------------------------------------------------------------------- the encoder's own weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -40,16 +40,23 @@ class TaskOfModels(Frozen):
         return TaskSpec(name=name, kind=self.kind, metric=self.metric, labels=self.labels, columns=self.columns)
 
 
+class Below(Frozen):
+    """A folder under the run's adapters/, and what it holds: a word of methods/loading.py."""
+
+    folder: Name
+    what: Line
+
+
 class Model(Frozen):
-    """What answers for a language: names of folders under the run's adapters/."""
+    """What answers for a language; `below`: what is stacked for it, first to last."""
 
     task: Name
     method: Name
     language: Name
     seed: int = Field(ge=0, lt=1 << 63)
-    trains: Literal["adapter", "encoder"]
+    trains: Line  # what `task_model` holds
     task_model: Name
-    language_adapter: Name | None
+    below: tuple[Below, ...]
     dev: float | None  # the task's metric on the source's dev set, in percent
 
 
@@ -63,10 +70,10 @@ class ModelsFile(Frozen):
 
 
 class Folders(NamedTuple):
-    """Where a language's model lies; `language`: None: no language adapter below."""
+    """Where a language's model lies; `below`: what is stacked for the language, first to last, and what each is."""
 
     task: Path
-    language: Path | None
+    below: tuple[tuple[Path, str], ...] = ()
 
 
 class Chosen(NamedTuple):
@@ -75,7 +82,7 @@ class Chosen(NamedTuple):
     task: TaskSpec
     encoder: str
     digest: str | None  # of the encoder that it was trained on, where that is said
-    trains: Literal["adapter", "encoder"]
+    trains: str
     max_length: int
     languages: dict[str, Folders]
     aliases: dict[str, str]  # their other names in lower case, to their codes
@@ -161,18 +168,18 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
         return inside(folder.parent, found)
 
     languages = {
-        m.language: Folders(place(m.task_model), place(m.language_adapter) if m.language_adapter else None)
+        m.language: Folders(place(m.task_model), tuple((place(part.folder), part.what) for part in m.below))
         for m in rows
-    }  # fmt: skip
+    }
     alike = {found.task for found in languages.values()}
-    languages |= {code: Folders(place(best.task_model), found) for code, found in own.items()}
-    bare = len(alike) == 1 and not any(model.language_adapter for model in rows)
+    languages |= {code: Folders(place(best.task_model), ((found, "adapter"),)) for code, found in own.items()}
+    bare = len(alike) == 1 and not any(model.below for model in rows)
     about = known.tasks[task]
     dev = "" if best.dev is None else f", dev {best.dev:.1f}"
     why = "" if method is not None and seed is not None else ": the best on the source's dev set"
     return Chosen(
         about.spec(task), known.encoder, known.digest, best.trains, about.max_length, languages, _aliases(languages),
-        Folders(place(best.task_model), None) if bare else None, f"{task}: {best.method}, seed {best.seed}{dev}{why}",
+        Folders(place(best.task_model)) if bare else None, f"{task}: {best.method}, seed {best.seed}{dev}{why}",
     )  # fmt: skip
 
 
@@ -215,7 +222,7 @@ def _of_adapter(folder: Path, origin: str, task: str | None, own: Mapping[str, P
     length = settings.get("max_length", 256)
     return Chosen(
         spec, encoder, base.get("digest"), "adapter", length if isinstance(length, int) and length >= 16 else 256,
-        {code: Folders(folder, found) for code, found in own.items()}, _aliases(own), Folders(folder, None),
+        {code: Folders(folder, ((found, "adapter"),)) for code, found in own.items()}, _aliases(own), Folders(folder),
         f"{name}: {origin}" + (f", trained over the adapter of {', '.join(over)}" if over else "")
         + ("" if own or not over else "; without a language adapter (--adapter LANGUAGE=ADDRESS)"),
     )  # fmt: skip

@@ -8,14 +8,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+from madx.adapters.setup import Stack
 from madx.config import InputError
 from madx.device import choose_device, choose_precision
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
-from madx.formats.adapterhub import load_adapter
-from madx.methods.bottleneck import BottleneckAdapter
-from madx.methods.full import Full
-from madx.methods.method import Method
+from madx.methods.loading import loaded_by
 from madx.prediction.models import Chosen, choose
 from madx.prediction.records import Reader, Record
 from madx.stages.task_model import TaskModel, in_encoder
@@ -23,7 +21,7 @@ from madx.tasks.batches import Tokens
 from madx.tasks.examples import Example
 from madx.tasks.kinds import kind_of
 
-_METHODS: dict[str, Method] = {"adapter": BottleneckAdapter(), "encoder": Full()}
+STACKED = "the language's"  # in the encoder, what is stacked for the language at hand
 
 
 class Labelled(NamedTuple):
@@ -59,11 +57,11 @@ class Predictor:
             raise InputError(f"{origin}: trained on other weights of {ref.name} than those that are here")
         ref = ref.model_copy(update={"precision": choose_precision("auto", where)})
         self.encoder = load_encoder(ref, where, ref.precision)
-        self.method = _METHODS[self.chosen.trains]
+        self.method = loaded_by(self.chosen.trains, str(origin))
         self.kind = kind_of(self.chosen.task)
         self._tokens = Tokens(self.encoder.tokenizer, self.encoder.max_length)
         self._loaded: tuple[Path, TaskModel] | None = None
-        self._names: dict[Path, str] = {}  # of the language adapters that are in the encoder
+        self._names: dict[Path, str] = {}  # of the languages' parts that are in the encoder
         self._borrowed = ExitStack()
         self._lock = Lock()
 
@@ -123,10 +121,14 @@ class Predictor:
             _, head = self.kind.load_head(folders.task, self.encoder)
             model = TaskModel(self.encoder, self.method, self.chosen.task, head.eval(), self.chosen.max_length)
             self._loaded = folders.task, model
-        below = folders.language
-        if below is not None and below not in self._names:
-            self._names[below], _ = load_adapter(below, self.encoder, load_as=f"language {len(self._names)}")
-        self._loaded[1].retarget(None if below is None else self._names[below])
+        for folder, what in folders.below:
+            if folder not in self._names:
+                name = f"language {len(self._names)}"
+                loaded_by(what, str(folder)).load(folder, self.encoder, name)
+                self._names[folder] = name
+        names = [self._names[folder] for folder, _ in folders.below]
+        self.encoder.setups[STACKED] = Stack(*names)
+        self._loaded[1].retarget(STACKED if names else None)
         return self._loaded[1]
 
     def close(self) -> None:

@@ -79,6 +79,10 @@ class LanguageStage(AdapterStep):
         if self.alignment:
             self.alignment.parallel.pairs()
 
+    @property
+    def what(self) -> str:
+        return self.method.what
+
     def attach(self, encoder: Encoder, session: Session) -> str:
         self.method.load(session.folder(self), encoder, self.subject)
         return self.subject

@@ -1,4 +1,4 @@
-"""Several adapters that a language is read through at once, its own first (MAD-X squared: language x domain)."""
+"""Several adapters that a language is read through at once, the first one's invertible part around them all."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -11,16 +11,20 @@ from madx.step import AdapterStep, Result
 
 class Stacked(AdapterStep):
     stage: ClassVar[str] = "stacked"
+    called: str  # as the encoder knows the whole; no part is called so
     parts: tuple[AdapterStep, ...]
 
     @property
     def subject(self) -> str:
-        """As the encoder knows the whole; its first part has the language's own name."""
-        return "+".join(part.subject for part in self.parts)
+        return self.called
+
+    @property
+    def each(self) -> tuple[AdapterStep, ...]:
+        return tuple(step for part in self.parts for step in part.each)
 
     def run(self, folder: Path, session: Session) -> Result:
         return {"parts": [part.name for part in self.parts], "warnings": []}
 
     def attach(self, encoder: Encoder, session: Session) -> str:
-        encoder.setups[self.subject] = Stack(*(part.attach(encoder, session) for part in self.parts))
-        return self.subject
+        encoder.setups[self.called] = Stack(*(part.attach(encoder, session) for part in self.parts))
+        return self.called

@@ -4,6 +4,7 @@ Faisal & Anastasopoulos 2022 (arXiv 2205.09634), section 3: all levels are train
 modelling, each batch through the path of its language. A language without text takes the levels above it.
 """
 
+import re
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -15,8 +16,10 @@ from madx.adapters.spec import BottleneckSpec
 from madx.catalog.language import Language
 from madx.config import InputError
 from madx.device import seed_of
-from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
+from madx.formats.adapterhub import save_adapter
+from madx.formats.card import write_card
+from madx.formats.manifest import seal
 from madx.formats.tensors import load_tensors, save_tensors
 from madx.stages.many_texts import ManyTexts
 from madx.stages.session import Session
@@ -30,10 +33,10 @@ FILE = "adapters.safetensors"  # of every node, by its number
 def path_of(language: Language) -> tuple[str, ...]:
     """Family, genus and language, as far as the catalogue knows them: the first, the last but one of its path, itself.
 
-    Node names are told from languages' by a blank in front.
+    As names of adapters, which no language has.
     """
-    family = [f" {name}" for name in (*language.family[:1], *language.family[-1:])]
-    return (*dict.fromkeys(family), f" {language.code}")
+    names = dict.fromkeys((*language.family[:1], *language.family[-1:], language.code))
+    return tuple(f"node-{re.sub('[^A-Za-z0-9]+', '-', name)}" for name in names)
 
 
 class TreeStage(Step):
@@ -98,28 +101,31 @@ class TreeStage(Step):
         return result
 
 
-class Branch(AdapterStep):
-    """A language's path through a trained tree, or as much of it as the tree has."""
+class NodeAdapter(AdapterStep):
+    """One node's adapter out of a trained tree: an ordinary one. A language's path is a stack of them."""
 
-    stage: ClassVar[str] = "branch"
+    stage: ClassVar[str] = "node"
     tree: TreeStage
-    language: str
-    path: tuple[str, ...]
+    node: str
 
     @property
     def subject(self) -> str:
-        return self.language
+        return self.node
 
     def run(self, folder: Path, session: Session) -> Result:
-        return {"path": list(self.path), "warnings": []}
-
-    def attach(self, encoder: Encoder, session: Session) -> str:
+        encoder = session.encoder(self.tree.encoder)
+        start = f"{self.tree.nodes.index(self.node)}."
         tensors = load_tensors(session.folder(self.tree) / FILE)
-        for node in self.path:
-            start = f"{self.tree.nodes.index(node)}."
-            own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
-            adapter = encoder.add(node, self.tree.spec_of(node))
-            adapter.load_state_dict(own)
-            adapter.requires_grad_(False)
-        encoder.setups[self.subject] = Stack(*self.path)
-        return self.subject
+        own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
+        encoder.add(self.node, self.tree.spec_of(self.node)).load_state_dict(own)
+        save_adapter(folder, encoder, self.node)
+        below = [text.subject for text, path in zip(self.tree.texts, self.tree.paths, strict=True) if self.node in path]
+        about = {
+            "kind": "adapter of a family's node",
+            "node": self.node,
+            "base_model": self.tree.encoder.model_dump(include={"name", "digest", "revision"}),
+            "trained_on": below,
+        }
+        seal(folder, about)
+        write_card(folder, folder.name)
+        return {"trained_on": below, "warnings": []}

@@ -15,7 +15,7 @@ from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
 from madx.stages.session import Session
 from madx.stages.source_data import Over
-from madx.stages.tree import Branch, TreeStage, path_of
+from madx.stages.tree import TreeStage, path_of
 from madx.store import Store
 
 SWE = Language(code="swe", name="Swedish", script="Latn", family=("Indo-European", "Germanic", "North"))
@@ -32,37 +32,44 @@ def made(project: Path, session: Session, *overrides: str) -> tuple[Planner, Tre
 
 
 def test_a_path_is_family_genus_and_language() -> None:
-    assert path_of(SWE) == (" Indo-European", " North", " swe")
-    assert path_of(SWE.model_copy(update={"family": ("Isolate",)})) == (" Isolate", " swe")
-    assert path_of(SWE.model_copy(update={"family": ()})) == (" swe",)
+    assert path_of(SWE) == ("node-Indo-European", "node-North", "node-swe")
+    assert path_of(SWE.model_copy(update={"family": ("Isolate",)})) == ("node-Isolate", "node-swe")
+    assert path_of(SWE.model_copy(update={"family": ()})) == ("node-swe",)
 
 
 def test_a_language_is_read_through_its_path(project: Path) -> None:
     session = Session(Store(project / "store"), torch.device("cpu"))
     planner, tree = made(project, session)
-    assert tree.nodes == [" Indo-European", *tree.nodes[1:]]
-    encoder: Encoder = session.encoder(tree.encoder)
+    assert tree.nodes == ["node-Indo-European", *tree.nodes[1:]]
     ids = torch.tensor([[1, 50, 60, 70, 2]])
     branch = planner.joint.branch("swe")
+    for part in branch.parts:
+        with session.store.claim(part.name) as folder:
+            assert folder is not None
+            session.store.finish(part.name, {"seconds": 0.0, "memory_mb": 0, "result": part.run(folder, session)})
+    encoder: Encoder = session.encoder(tree.encoder)
     with encoder.lent():
         encoder.activate(branch.attach(encoder, session))
         states = encoder.hidden(ids)
         assert encoder.adapters.active == Stack(*path_of(planner.language("swe")))
-        assert encoder.adapters.invertible is encoder.adapters.get(" Indo-European").invertible
-        assert encoder.adapters.get(" swe").invertible is None
-        encoder.activate(*branch.path[:-1])
+        assert encoder.adapters.invertible is encoder.adapters.get("node-Indo-European").invertible
+        assert encoder.adapters.get("node-swe").invertible is None
+        encoder.activate(*(part.subject for part in branch.parts[:-1]))
         assert not torch.allclose(encoder.hidden(ids), states)
     assert encoder.setups == {}
 
 
 def test_without_text_the_upper_levels_are_taken(project: Path) -> None:
-    overrides = ("without_text=['nno', 'eus']", "targets=['swe', 'nno', 'eus']", "methods=['hierarchical', 'task-only']")
+    overrides = (
+        "without_text=['nno', 'eus']",
+        "targets=['swe', 'nno', 'eus']",
+        "methods=['hierarchical', 'task-only']",
+    )
     planner = Planner(load_recipe(project / "recipe.toml", list(overrides)), Catalogue(project), None, project)
     assert [language.code for language in planner.joint.languages] == ["eng", "swe"]
     branch = planner.joint.branch("nno")
-    assert isinstance(branch, Branch)
-    assert branch.path[0] == " Indo-European"
-    assert " nno" not in branch.path
+    assert branch.each[0].subject == "node-Indo-European"
+    assert "node-nno" not in [part.subject for part in branch.each]
     with pytest.raises(InputError, match="'eus' has no text, and no language of its family is in the recipe"):
         planner.joint.branch("eus")
 
