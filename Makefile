@@ -1,7 +1,7 @@
 # `make run`: the quick start. `make test`: every check. Both set up .venv by themselves (Python 3.11+, make, git).
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: run test lint hostile peer bench clean
+.PHONY: run test lint docs hostile peer bench clean
 
 run: .venv/ready
 	$(BIN)/madx run
@@ -13,6 +13,11 @@ lint: .venv/ready
 	$(BIN)/ruff check madx tests pretraining benchmarks
 	$(BIN)/ruff format --check madx tests pretraining benchmarks
 	$(BIN)/mypy
+
+# the manual as a site: site/
+docs: .venv/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
 
 # the long form of what `make test` does in short: faults at every call, mutated folders; figures in docs/reliability.md
 hostile: .venv/ready
