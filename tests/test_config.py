@@ -19,6 +19,8 @@ from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.stages.alignment import Alignment
 from madx.stages.arithmetic import Arithmetic
+from madx.stages.ensemble import Ensemble
+from madx.stages.entropy import EntropyMinimisation
 from madx.stages.evaluate import Evaluation
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
 from madx.stages.imported import ImportedAdapter
@@ -76,8 +78,11 @@ GENERATOR = GeneratorStage(
 GENERATED = GeneratedAdapter(generator=GENERATOR, described=DESCRIBED)
 ARITHMETIC = Arithmetic(encoder=ENCODER, own=LANGUAGE, other=IMPORTED, text=TEXT)
 STACKED = Stacked(called="swe+x", parts=(LANGUAGE, IMPORTED))
+ENSEMBLE = Ensemble(encoder=ENCODER, language="fao", parts=(IMPORTED,))
+ADAPTED = EVALUATION.model_copy(update={"adapts": EntropyMinimisation()})
 STEPS: list[Step] = [
-    TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE, GENERATOR, GENERATED, ARITHMETIC, STACKED, STAGE,
+    TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
+    GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE,
     EVALUATION,
 ]  # fmt: skip
 
@@ -220,7 +225,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
-        "Evaluation.weights": "fp32",
+        "Evaluation.weights": "fp32", "Evaluation.adapts": None,
         "BottleneckSpec.reduction_factor": 16.0, "BottleneckSpec.bottleneck_size": None,
         "BottleneckSpec.non_linearity": "relu", "BottleneckSpec.placement": ("ffn",), "BottleneckSpec.parallel": False,
         "BottleneckSpec.scaling": 1.0, "BottleneckSpec.leave_out": (), "BottleneckSpec.original_ln_before": True,
@@ -230,7 +235,8 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "BottleneckSpec.init_weights_seed": None, "BottleneckSpec.invertible": None,
         "InvertibleSpec.kind": "nice", "InvertibleSpec.reduction_factor": 2.0,
         "Schedule.warm_up": 0.05, "Schedule.weight_decay": 0.0, "Schedule.max_grad_norm": 1.0,
-        "TextSource.lines": None, "TextSource.hub": None, "TextSource.config": None, "TextSource.split": "train",
+        "TextSource.triples": None, "TextSource.lines": None, "TextSource.hub": None, "TextSource.config": None,
+        "TextSource.split": "train",
         "TextSource.column": "text", "TextSource.revision": None,
         "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": None,
         "TaskSpec.columns": {"text": "text", "pair": None, "label": "label"},

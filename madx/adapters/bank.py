@@ -1,12 +1,13 @@
 """The adapters of one encoder, by name, outside the model: swapping a language is setting a value."""
 
+import torch
 from torch import Tensor, nn
 
 from madx.adapters.bottleneck import Bottleneck
 from madx.adapters.compose import Norm, Passing, SiteModules, composed_output
 from madx.adapters.fusion import Fusion, FusionLayer, FusionSpec
 from madx.adapters.invertible import Glow, Nice, build_invertible
-from madx.adapters.setup import Composition, Setup, Stack, leaves
+from madx.adapters.setup import BatchSplit, Composition, Mix, Parallel, Setup, Split, Stack, leaves
 from madx.adapters.spec import BottleneckSpec, Place
 
 KEY = "adapter "  # before a name among torch's modules, where `cpu` and `pop`, two languages, have a meaning
@@ -16,6 +17,13 @@ def site_of(key: str) -> tuple[Place, int]:
     """Place and layer of a site's key, `<place>_<layer>`."""
     place, layer = key.rsplit("_", 1)
     return ("attention" if place == "attention" else "ffn"), int(layer)
+
+
+def _splits(setup: Setup) -> bool:
+    """Whether any part of it divides the batch or its sequences."""
+    if isinstance(setup, str):
+        return False
+    return isinstance(setup, BatchSplit | Parallel | Split) or any(map(_splits, setup.children))
 
 
 class Adapter(nn.Module):
@@ -50,6 +58,7 @@ class AdapterBank(nn.Module):
         self.width, self.num_layers, self.embedding_width = width, num_layers, embedding_width
         self._adapters = nn.ModuleDict()
         self._fusions = nn.ModuleDict()
+        self.mixes: dict[str, Tensor] = {}  # by a mixture's name: (1 + layers, adapters), the embeddings' weights first
         self.active: Composition | None = None
         self.skip_layers: frozenset[int] = frozenset()  # AdapterDrop: bypassed, the modules stay
 
@@ -90,6 +99,7 @@ class AdapterBank(nn.Module):
         self.activate()
         self._adapters.clear()
         self._fusions.clear()
+        self.mixes.clear()
         self.skip_layers = frozenset()
 
     def activate(self, *setup: Setup) -> None:
@@ -115,10 +125,10 @@ class AdapterBank(nn.Module):
 
     @property
     def is_position_wise(self) -> bool:
-        """Whether what is active computes every position by itself; gates and compositions see the whole batch."""
+        """Whether what is active computes every position by itself; gates and what splits see the whole batch."""
         if self.active is None:
             return True
-        return self.is_plain and not any(self.get(name).spec.use_gating for name in leaves(self.active))
+        return not _splits(self.active) and not any(self.get(name).spec.use_gating for name in leaves(self.active))
 
     def acts(self, layer: int, place: Place) -> bool:
         """Whether any active adapter has a module at this site; where none has, the layer is left alone."""
@@ -134,7 +144,13 @@ class AdapterBank(nn.Module):
             found = self.fusion(name)
             return None if found is None else found.at(layer, place)
 
-        modules = SiteModules(lambda name: self.get(name).at(layer, place), fusion, before, after)
+        modules = SiteModules(
+            lambda name: self.get(name).at(layer, place),
+            fusion,
+            lambda name: self.mixes[name][layer + 1],
+            before,
+            after,
+        )
         return composed_output(self.active, modules, through)
 
     @property
@@ -143,8 +159,15 @@ class AdapterBank(nn.Module):
         return self.get(leaves(self.active)[0]).invertible if self.active else None
 
     def embed(self, embedded_BTE: Tensor) -> Tensor:
+        first = self.active.children[0] if isinstance(self.active, Stack) else self.active
+        if isinstance(first, Mix):
+            inverses = [self.get(leaves(child)[0]).invertible for child in first.children]
+            parts = [embedded_BTE if part is None else part(embedded_BTE) for part in inverses]
+            return torch.einsum("n,n...->...", self.mixes[first.name][0], torch.stack(parts))
         return embedded_BTE if self.invertible is None else self.invertible(embedded_BTE)
 
     def unembed(self, state_BTE: Tensor) -> Tensor:
-        """In front of the tied output embedding (Pfeiffer et al. 2020, section 3.3)."""
+        """In front of the tied output embedding (Pfeiffer et al. 2020, section 3.3). A mixture has no inverse."""
+        if self.active is not None and any(isinstance(part, Mix) for part in (self.active, *self.active.children)):
+            raise ValueError("a mixture of adapters has no inverse: there is no masked language modelling over it")
         return state_BTE if self.invertible is None else self.invertible.inverse(state_BTE)

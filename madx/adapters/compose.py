@@ -18,7 +18,7 @@ from torch import Tensor
 
 from madx.adapters.bottleneck import Bottleneck
 from madx.adapters.fusion import FusionLayer
-from madx.adapters.setup import Average, BatchSplit, Fuse, Parallel, Setup, Split, Stack, leaves
+from madx.adapters.setup import Average, BatchSplit, Fuse, Mix, Parallel, Setup, Split, Stack, leaves
 from madx.adapters.spec import BottleneckSpec
 
 Norm = Callable[[Tensor], Tensor]
@@ -30,6 +30,7 @@ class SiteModules:
 
     bottleneck: Callable[[str], Bottleneck | None]
     fusion: Callable[[str], FusionLayer | None]
+    mix: Callable[[str], Tensor]  # the weights of a mixture here, (n)
     before: Norm | None  # in front of an adapter with original_ln_before; None: h + r is not normed
     after: Norm | None  # where the encoder norms what it has added up (BERT); None: it doesn't (ModernBERT)
 
@@ -70,6 +71,9 @@ def _run(setup: Setup, site: SiteModules, h: Tensor, through: Passing) -> Tensor
         case Average():
             pairs = zip(setup.weights, setup.children, strict=True)
             return torch.stack([weight * _run(child, site, h, through) for weight, child in pairs]).sum(0)
+        case Mix():
+            outputs = [_run(child, site, h, through) for child in setup.children]
+            return torch.einsum("n,n...->...", site.mix(setup.name), torch.stack(outputs))
         case BatchSplit() | Parallel() | Split():
             sizes, dim = _cut(setup, h)
             parts = list(through.parts(sizes, dim))

@@ -39,6 +39,20 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Mix:
+    """The weighted sum of the adapters' outputs, of their invertible parts too; the weights are the bank's `mixes`, by
+    name: a row for the embeddings and one for each layer (EMEA: Wang et al. 2021, arXiv 2109.04877, section 3).
+    """
+
+    children: tuple["Setup", ...]
+    name: str
+
+    def __init__(self, *children: "Setup", name: str) -> None:
+        object.__setattr__(self, "children", children)
+        object.__setattr__(self, "name", name)
+
+
+@dataclass(frozen=True)
 class BatchSplit:
     """The first `sizes[0]` sequences of a batch through the first child, and so on."""
 
@@ -72,7 +86,7 @@ class Split:
         object.__setattr__(self, "sizes", tuple(sizes))
 
 
-Composition = Stack | Fuse | Average | BatchSplit | Parallel | Split
+Composition = Stack | Fuse | Average | Mix | BatchSplit | Parallel | Split
 Setup = str | Composition
 
 

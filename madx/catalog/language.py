@@ -24,6 +24,7 @@ class TextSource(Frozen):
     config: str | None = None
     split: str = "train"
     column: str = "text"
+    triples: str | None = None  # the file holds ConceptNet's edges, of which those of this language's tag are read
     revision: str | None = None
     licence: Annotated[str, PLACE] = "unknown"
     noncommercial: Annotated[bool, PLACE] = False

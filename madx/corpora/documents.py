@@ -5,7 +5,7 @@ from pathlib import Path
 
 from madx.catalog.language import TextSource
 from madx.config import InputError
-from madx.corpora import tables
+from madx.corpora import tables, triples
 from madx.corpora.hub import HubSplit
 from madx.corpora.lines import Source, read_lines, suffix_of
 
@@ -46,6 +46,9 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _documents(path: Path, source: TextSource) -> Iterator[str]:
+    if source.triples is not None:
+        yield from triples.sentences(path, source.triples)
+        return
     if suffix_of(path) in tables.SUFFIXES:
         for where, row in tables.read_rows(path, [source.column]):
             # null: a document that is empty, which cleaning counts

@@ -4,9 +4,12 @@ from madx.config import InputError, nearest
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.method import Method
+from madx.methods.mixture import Mixture
 from madx.methods.sparse import ChangedWeights
 
-_LOADED_BY: dict[str, Method] = {method.what: method for method in (BottleneckAdapter(), Full(), ChangedWeights())}
+_LOADED_BY: dict[str, Method] = {
+    method.what: method for method in (BottleneckAdapter(), Full(), ChangedWeights(), Mixture())
+}
 
 
 def loaded_by(what: str, where: str) -> Method:

@@ -15,6 +15,7 @@ from madx.methods.full import Full
 from madx.methods.method import Method
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.pipeline import ways
+from madx.stages.entropy import EntropyMinimisation
 from madx.step import AdapterStep
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def task_adapter_without_last_layer(recipe: Recipe) -> Trained:
     return Trained(ways.cut(recipe.task_adapter.spec), recipe.task_adapter.learning_rate)
 
 
+def by_entropy(recipe: Recipe) -> EntropyMinimisation:
+    return EntropyMinimisation(steps=recipe.evaluation.entropy_steps)
+
+
 @dataclass(frozen=True)
 class Row:
     """One method. `below`: the frozen language adapters that stage two trains over."""
@@ -65,6 +70,7 @@ class Row:
     # how a language's adapter is made; for a source language: the one that stage two trains over
     adapter: Callable[[Planner, str], AdapterStep] = ways.own
     possible: Callable[[Planner, str], bool] = ways.has_text  # whether there is what it is made of
+    adapts: Callable[[Recipe], EntropyMinimisation | None] = lambda recipe: None  # for each sentence, at evaluation
     start: Callable[[Planner, str], LanguageStage] | None = None  # what stage two goes on from, made for the target
 
     @property
@@ -106,6 +112,10 @@ GRID: dict[str, Row] = {
     "merge-family": Row(task_adapter, "sources", "target", adapter=ways.merged(ways.by_family), possible=ways.anything),
     "merge-source": Row(
         task_adapter, "sources", "target", adapter=ways.merged(ways.half_source), possible=ways.anything
+    ),
+    "ensemble": Row(task_adapter, "sources", "target", adapter=ways.side_by_side, possible=ways.anything),
+    "emea": Row(
+        task_adapter, "sources", "target", adapter=ways.side_by_side, possible=ways.anything, adapts=by_entropy
     ),
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),

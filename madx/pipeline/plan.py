@@ -9,6 +9,7 @@ from typing import Literal
 
 from madx.encoders.reference import EncoderRef
 from madx.pipeline.recipe import Recipe
+from madx.stages.entropy import EntropyMinimisation
 from madx.stages.evaluate import Evaluation
 from madx.stages.imported import ImportedAdapter
 from madx.stages.session import Session
@@ -30,13 +31,16 @@ class Cell:
     language: AdapterStep | None  # the adapter that is swapped in
     test: LabelledData | None  # None: the target has no labels
     weights: Literal["fp32", "int8"] = "fp32"
+    adapts: EntropyMinimisation | None = None
 
     @cached_property
     def evaluation(self) -> Evaluation | None:
         """The step that scores it."""
         if self.test is None:
             return None
-        return Evaluation(task=self.stage, language=self.language, test=self.test, weights=self.weights)
+        return Evaluation(
+            task=self.stage, language=self.language, test=self.test, weights=self.weights, adapts=self.adapts
+        )
 
     @property
     def needs(self) -> tuple[Step, ...]:

@@ -88,6 +88,7 @@ class Planner:
             language=self._adapter(row, code) if code else None,
             test=self.labelled(task, target, "test"),
             weights=self.recipe.evaluation.weights,
+            adapts=row.adapts(self.recipe),
         )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------- languages and tasks

@@ -113,6 +113,7 @@ class DomainSettings(Frozen):
 
 class EvaluationSettings(Frozen):
     bootstrap: int = Field(1000, ge=0, le=100_000)
+    entropy_steps: int = Field(1, ge=1, le=1000)  # emea: steps of the weights for each sentence
     weights: Literal["fp32", "int8"] = "fp32"  # int8: the frozen encoder in 8 bits, on CPUs; faster, not the same
 
 

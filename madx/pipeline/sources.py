@@ -38,8 +38,14 @@ class Sources:
         return [s for s, _ in self._files_there(language)] or [s for s in language.text if s.hub][:1]
 
     def own(self, names: Sequence[str]) -> list[TextSource]:
-        """Files that a recipe names."""
-        return [TextSource(file=str(self._own_file(name))) for name in names]
+        """Files that a recipe names; `triples:en:FILE`: the edges of a knowledge graph, in a language."""
+        found = []
+        for name in names:
+            tag, separator, file = name.removeprefix("triples:").partition(":")
+            of_graph = name.startswith("triples:") and bool(separator)
+            path = str(self._own_file(file if of_graph else name))
+            found.append(TextSource(file=path, triples=tag if of_graph else None))
+        return found
 
     def has_lines(self, code: str, count: int) -> bool:
         """Whether a language has so many lines of text; of a Hub corpus it is believed."""

@@ -9,6 +9,7 @@ from madx.adapters.spec import BottleneckSpec
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.shared import SharedBottleneck
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
+from madx.stages.ensemble import Ensemble
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import softmax_of_nearness
 from madx.stages.stacked import Stacked
@@ -122,6 +123,14 @@ def half_source(planner: Planner, code: str, others: list[str]) -> list[float]:
 def arithmetic(planner: Planner, code: str) -> AdapterStep:
     """Its own and the source's, weighted by the masked-LM loss on its text (stages/arithmetic.py)."""
     return planner.language_adapter(code) if code in planner.source_codes else planner.arithmetic(code)
+
+
+def side_by_side(planner: Planner, code: str) -> AdapterStep:
+    """The others' outputs, mixed (stages/ensemble.py); its own, if there is one, is left out."""
+    if code in planner.source_codes:
+        return planner.language_adapter(code)
+    parts = tuple(planner.language_adapter(other) for other in planner.others(code))
+    return Ensemble(encoder=planner.encoder, language=code, parts=parts)
 
 
 def automatic(planner: Planner, code: str) -> AdapterStep:

@@ -57,6 +57,7 @@ class Model(Frozen):
     trains: Line  # what `task_model` holds
     task_model: Name
     below: tuple[Below, ...]
+    entropy_steps: int = Field(0, ge=0, le=1000)  # of the method emea, for each sentence
     dev: float | None  # the task's metric on the source's dev set, in percent
 
 
@@ -83,6 +84,7 @@ class Chosen(NamedTuple):
     encoder: str
     digest: str | None  # of the encoder that it was trained on, where that is said
     trains: str
+    entropy_steps: int
     max_length: int
     languages: dict[str, Folders]
     aliases: dict[str, str]  # their other names in lower case, to their codes
@@ -178,7 +180,8 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
     dev = "" if best.dev is None else f", dev {best.dev:.1f}"
     why = "" if method is not None and seed is not None else ": the best on the source's dev set"
     return Chosen(
-        about.spec(task), known.encoder, known.digest, best.trains, about.max_length, languages, _aliases(languages),
+        about.spec(task), known.encoder, known.digest, best.trains, best.entropy_steps,
+        about.max_length, languages, _aliases(languages),
         Folders(place(best.task_model)) if bare else None, f"{task}: {best.method}, seed {best.seed}{dev}{why}",
     )  # fmt: skip
 
@@ -221,7 +224,7 @@ def _of_adapter(folder: Path, origin: str, task: str | None, own: Mapping[str, P
     over = manifest.get("language_adapters", [])
     length = settings.get("max_length", 256)
     return Chosen(
-        spec, encoder, base.get("digest"), "adapter", length if isinstance(length, int) and length >= 16 else 256,
+        spec, encoder, base.get("digest"), "adapter", 0, length if isinstance(length, int) and length >= 16 else 256,
         {code: Folders(folder, ((found, "adapter"),)) for code, found in own.items()}, _aliases(own), Folders(folder),
         f"{name}: {origin}" + (f", trained over the adapter of {', '.join(over)}" if over else "")
         + ("" if own or not over else "; without a language adapter (--adapter LANGUAGE=ADDRESS)"),

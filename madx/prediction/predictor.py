@@ -16,6 +16,7 @@ from madx.encoders.reference import resolve_encoder
 from madx.methods.loading import loaded_by
 from madx.prediction.models import Chosen, choose
 from madx.prediction.records import Reader, Record
+from madx.stages.entropy import EntropyMinimisation
 from madx.stages.task_model import TaskModel, in_encoder
 from madx.tasks.batches import Tokens
 from madx.tasks.examples import Example
@@ -120,6 +121,8 @@ class Predictor:
             self.method.load(folders.task, self.encoder, name)
             _, head = self.kind.load_head(folders.task, self.encoder)
             model = TaskModel(self.encoder, self.method, self.chosen.task, head.eval(), self.chosen.max_length)
+            if self.chosen.entropy_steps:
+                model.adapts = EntropyMinimisation(steps=self.chosen.entropy_steps)
             self._loaded = folders.task, model
         for folder, what in folders.below:
             if folder not in self._names:

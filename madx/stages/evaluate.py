@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from madx.encoders.int8 import int8_weights
+from madx.stages.entropy import EntropyMinimisation
 from madx.stages.predictions import PREDICTIONS, write_predictions
 from madx.stages.scoring import score_examples
 from madx.stages.session import Session
@@ -24,6 +25,7 @@ class Evaluation(Step):
     language: AdapterStep | None  # the adapter that is swapped in
     test: LabelledData
     weights: Literal["fp32", "int8"] = "fp32"  # of the frozen encoder
+    adapts: EntropyMinimisation | None = None  # what is done for each sentence (EMEA)
 
     @property
     def subject(self) -> str:
@@ -40,6 +42,7 @@ class Evaluation(Step):
             model = self.task.trained(encoder, session)
             model.retarget(self.language.attach(encoder, session) if self.language else None)
             with int8_weights(encoder.base) if self.weights == "int8" else nullcontext():
+                model.adapts = self.adapts
                 predicted = model.predict(examples)
         write_predictions(folder / PREDICTIONS, self.test, examples, predicted)
         return {

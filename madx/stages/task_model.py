@@ -3,6 +3,7 @@ use it alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from madx.catalog.task import TaskSpec
 from madx.encoders.encoder import Encoder
 from madx.encoders.lower import Lower
 from madx.methods.method import Method
+from madx.stages.entropy import EntropyMinimisation
 from madx.tasks.batches import Batch, Tokens, parts_by_length
 from madx.tasks.examples import Example, Feature
 from madx.tasks.kinds import kind_of
@@ -23,7 +25,9 @@ def in_encoder(task: str) -> str:
 
 
 class TaskModel:
-    """The encoder is as `retarget` has left it."""
+    """The encoder is as `retarget` has left it. `adapts`: what is done for each sentence before it is predicted."""
+
+    adapts: EntropyMinimisation | None = None
 
     def __init__(self, encoder: Encoder, method: Method, task: TaskSpec, head: nn.Module, max_length: int) -> None:
         self.encoder, self.method, self.task, self.head = encoder, method, task, head.to(encoder.device)
@@ -68,13 +72,26 @@ class TaskModel:
         with self.encoder.evaluating():
             training = self.head.training
             self.head.eval()
-            for chosen, batch in parts_by_length(features, self.encoder):
+            for chosen, batch in self._batches(features):
+                if self.adapts is not None:
+                    self.adapts.adapt(self.encoder, partial(self._entropy, batch))
                 states = self._states(batch)
                 for answers, ask in zip(said, asked, strict=True):
                     for i, value in zip(chosen, ask(self.head, states, batch), strict=True):
                         answers[i] = value
             self.head.train(training)
         return said
+
+    def _batches(self, features: Sequence[Feature]) -> Iterator[tuple[Sequence[int], Batch]]:
+        if self.adapts is None:
+            yield from parts_by_length(features, self.encoder)
+        else:
+            for number, feature in enumerate(features):
+                for _, batch in parts_by_length([feature], self.encoder):
+                    yield [number], batch
+
+    def _entropy(self, batch: Batch) -> Tensor:
+        return self.kind.entropy(self.head, self._states(batch), batch)
 
     def _states(self, batch: Batch, lower: Lower | None = None) -> Tensor:
         read = self.kind.read_positions(batch)

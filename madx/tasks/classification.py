@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from madx.catalog.task import Columns, HubData, TaskSpec
 from madx.corpora.lines import suffix_of
 from madx.corpora.tables import Row, read_rows, require, text_of
+from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows, labelled, named
 from madx.tasks.flexible import first_token, new_head
 from madx.tasks.flexible import load_head as load_head
@@ -105,6 +106,10 @@ def summed_loss(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
 
 def decode(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Any]:
     return head(states_BD).argmax(-1).tolist()  # type: ignore[no-any-return]
+
+
+def entropy(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
+    return mean_entropy(head(states_BD))
 
 
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:

@@ -86,6 +86,9 @@ class Kind(Protocol):
     def decode(self, head: nn.Module, states: Tensor, batch: Batch, /) -> list[Any]:
         """What the head says of each feature."""
 
+    def entropy(self, head: nn.Module, states: Tensor, batch: Batch, /) -> Tensor:
+        """Nats, of what the head says, averaged over what it decides on."""
+
     def join(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec, /
     ) -> list[Any]:

@@ -11,6 +11,7 @@ from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
 from madx.corpora.lines import suffix_of
 from madx.corpora.tables import Row, read_rows, require, text_of
+from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows, labelled
 from madx.tasks.flexible import first_token, new_head
 from madx.tasks.flexible import load_head as load_head
@@ -116,6 +117,10 @@ def summed_loss(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
 
 def decode(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Any]:
     return _logits(head, states_BD, batch).argmax(-1).tolist()  # type: ignore[no-any-return]
+
+
+def entropy(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
+    return mean_entropy(_logits(head, states_BD, batch))
 
 
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:

@@ -18,6 +18,7 @@ from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
 from madx.corpora.tables import require
 from madx.store import write_json
+from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows
 from madx.tasks.metrics import Metric, share
 from madx.tasks.sentences import WORD, check_words, read_conllu
@@ -203,6 +204,13 @@ def summed_loss(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
 def decode(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[list[tuple[int, str]]]:
     """The best tree of each feature, and its relations: `root` for the root's child and nobody else."""
     return [[arc for arc, _ in tree] for tree in _trees(head, states_MD, batch)]
+
+
+def entropy(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
+    """Over the heads of a word."""
+    import torch
+
+    return torch.stack([mean_entropy(arcs_WH) for _, arcs_WH, _ in _scores(head, states_MD, batch)]).mean()
 
 
 def confidence(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[list[float]]:

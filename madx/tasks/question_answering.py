@@ -15,6 +15,7 @@ from madx.config import InputError
 from madx.corpora.characters import Places
 from madx.corpora.lines import suffix_of
 from madx.corpora.tables import Row, read_rows, require, text_of
+from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import new_head
@@ -238,6 +239,13 @@ def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:
         span = (offsets[i][0], offsets[j][1]) if offsets[i] and offsets[j] else (0, 0)
         result.append((float(scores[i, j]), *span))
     return result
+
+
+def entropy(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
+    """Over a window's spans."""
+    import torch
+
+    return torch.stack([mean_entropy(scores.view(1, -1)) for _, scores in _spans_of(head, hidden_BTD, batch)]).mean()
 
 
 def confidence(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[float]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from madx.catalog.task import SCHEME_LETTERS, HubData, TaskSpec
 from madx.config import InputError
 from madx.corpora.tables import Row
+from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows, named, of_all_words
 from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import new_head
@@ -167,6 +168,10 @@ def decode(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[Any]:
         result.append(flat[start : start + len(feature.extra[0])])
         start += len(feature.extra[0])
     return result
+
+
+def entropy(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
+    return mean_entropy(head(states_MD))
 
 
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:

@@ -226,8 +226,8 @@ def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -
     """MAD-X 2.0, BAD-X, a warm start held near its beginning, and merges for a language whose own text is not used."""
     methods = [
         "madx-2", "madx-shared", "madx-kl", "madx-domain", "bad-x", "madx-from-source", "madx-from-family",
-        "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "lt-sft", "merge-mean",
-        "merge-family", "merge-source",
+        "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "ensemble",
+        "emea", "lt-sft", "merge-mean", "merge-family", "merge-source",
     ]  # fmt: skip
     settings = [
         word
@@ -242,7 +242,7 @@ def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -
     madx(project, "run", "recipe.toml", *settings)
     rows = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
     assert {row["method"] for row in rows} == set(methods)
-    for method in ("bad-x", "madx-domain", "hierarchical", "lt-sft"):  # each loads something of another kind
+    for method in ("madx-domain", "hierarchical", "emea", "lt-sft"):  # each loads something of another kind
         out, _ = madx(project, "predict", "results/tiny", "--language", "swe", "--method", method, "--format", "text",
                       text="hunden sover\n")  # fmt: skip
         assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"], method

@@ -61,6 +61,8 @@ EXPECTED = {
     "generated": (["eng"], "nno", None),
     "arithmetic": (["eng"], "nno", None),
     "auto": (["eng"], "nno", None),
+    "ensemble": (["eng"], "nno", None),
+    "emea": (["eng"], "nno", None),
     "lt-sft": (["eng"], "nno", None),
     "merge-mean": (["eng"], "nno", None),
     "merge-family": (["eng"], "nno", None),
