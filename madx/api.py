@@ -229,7 +229,7 @@ def train_task(
         recipe_from(everything, "train_task", []), HERE, root, Path(results), [Path(c) for c in catalog], device,
         _in_memory(encoder),
     )  # fmt: skip
-    step = planner.cell(planner.task(task), method, planner.language(source).code, seed).stage
+    step = planner.source_stage(planner.task(task), method, seed)
     (folder,) = run_steps(planner, session, [step], lambda plan: make(plan, session, tell, jobs=1))
     return folder
 

@@ -162,7 +162,7 @@ def test_stage_two_alone_for_a_method_that_needs_targets(project: Path) -> None:
     for method in ("full-target-mlm", "tlr"):
         done = madx("task", "train", "tags", "--method", method, cwd=project)
         assert done.returncode == 2
-        assert f"--method {method}: it is trained for targets" in done.stderr
+        assert f"method {method}: it is trained for targets" in done.stderr
 
 
 def test_what_was_read_is_said_before_any_work(project: Path) -> None:

@@ -34,11 +34,9 @@ def run(
     """The whole pipeline: plan, stage one, stage two, zero-shot evaluation, report."""
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     if dry_run:
-        from madx.pipeline.plan import check_plan
+        from madx.pipeline.plan import look_at
 
-        plan = planner.plan()
-        check_plan(plan, session)
-        print_plan(plan, session, as_json)
+        print_plan(look_at(planner.plan(), session), session, as_json)
     else:
         _run(planner, session, results, recipe, as_json, quiet, jobs)
 

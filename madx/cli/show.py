@@ -129,7 +129,7 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
         {
             "step": step.name,
             "what": labels.get(step.name),
-            "status": "to do" if step.name in seconds else "reused",
+            "status": "reused" if session.store.is_done(step.name) else "to do",
             "seconds": seconds.get(step.name),
         }
         for step in plan.steps
@@ -145,7 +145,9 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
         time_ = f"about {duration(seconds[name])}" if (name := str(row["step"])) in seconds else ""
         what = f" ({row['what']})" if row["what"] else ""
         print(f"{row['status']:<7} {row['step']}{what}  {time_}".rstrip())
-    print(f"{len(seconds)} to do, {len(rows) - len(seconds)} reused; about {duration(sum(seconds.values()))}")
+    to_do = sum(row["status"] == "to do" for row in rows)
+    time_ = f"; about {duration(sum(seconds.values()))}" if seconds else ""
+    print(f"{to_do} to do, {len(rows) - to_do} reused{time_}")
     said = advice(plan, seconds)
     if said:
         print(f"note: {said}")

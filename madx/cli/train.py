@@ -83,9 +83,6 @@ def task_train(
     }
     if method not in GRID:
         raise InputError(f"--method {method}: no such method{nearest(method, list(GRID))}")
-    if GRID[method].start is not None or GRID[method].below == "sources and targets":
-        raise InputError(f"--method {method}: it is trained for targets, which a recipe names; use `madx run`")
     recipe = recipe_from(base, "command line", set_ or [])
     planner, session = project(recipe, HERE, data, results, catalog, device)
-    cell = planner.cell(planner.task(task), method, planner.language(source).code, seed)
-    _train(planner, [cell.stage], session, quiet)
+    _train(planner, [planner.source_stage(planner.task(task), method, seed)], session, quiet)

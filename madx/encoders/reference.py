@@ -52,6 +52,16 @@ class EncoderRef(Frozen):
     def path(self) -> str:
         return self.folder or self.name
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its weights are on this machine already."""
+        if self.folder is not None:
+            return True
+        from huggingface_hub import try_to_load_from_cache
+
+        found = (try_to_load_from_cache(self.name, file, revision=self.revision) for file in WEIGHTS)
+        return any(isinstance(path, str) for path in found)
+
 
 def resolve_encoder(name: str, revision: str | None = None) -> EncoderRef:
     """`mini`, a local directory, or a Hub id at a revision. Raises InputError where there are no weights."""

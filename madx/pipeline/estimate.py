@@ -50,8 +50,10 @@ def estimate(plan: Plan, session: Session) -> dict[str, float]:
     """Seconds of each step that is still to do, one after the other. Measures where nothing is known, in seconds.
 
     Where steps of a stage are finished in this store, their rate is taken; it is another machine's if they came from
-    there.
+    there. Nothing for an encoder that is still to be downloaded.
     """
+    if not plan.encoder.is_here:
+        return {}
     to_do = [step for step in plan.steps if not session.store.is_done(step.name)]
     if not any(isinstance(step, LanguageStage | TaskStage | Evaluation) for step in to_do):
         return {step.name: _text_seconds(step, session) for step in to_do}

@@ -88,6 +88,11 @@ class Row:
         return f"trains {trained} over {below}; evaluated {used[self.evaluated_with]}{start}"
 
     @property
+    def needs_targets(self) -> bool:
+        """Whether stage two is another one for other targets."""
+        return self.start is not None or self.below in ("sources and targets", "target")
+
+    @property
     def needs_text(self) -> bool:
         """Of the target."""
         return (self.evaluated_with == "target" and self.possible is not ways.anything) or self.start is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -70,6 +70,20 @@ def plan_of(
     ranks = {TextStage.stage: 0, ImportedAdapter.stage: 1, TaskStage.stage: 3, Evaluation.stage: 4}
     ranked = sorted(closure(wanted), key=lambda step: ranks.get(step.stage, 2))  # between them: what gives adapters
     return Plan(recipe, encoder, tuple(closure(ranked)), tuple(cells), tuple(notes))
+
+
+def look_at(plan: Plan, session: Session) -> Plan:
+    """The same checks as far as they go without a download, for a look at the plan; what was left out is a note."""
+    if plan.encoder.is_here:
+        check_plan(plan, session)
+        return plan
+    for step in plan.steps:
+        for data in (*step.train, *step.dev) if isinstance(step, TaskStage) else ():
+            session.check_data(data)
+        if isinstance(step, Evaluation):
+            session.check_data(step.test)
+    note = f"{plan.encoder.name} is not on this machine: its weights will be downloaded first; no estimate before that"
+    return replace(plan, notes=(*plan.notes, note))
 
 
 def check_plan(plan: Plan, session: Session) -> None:

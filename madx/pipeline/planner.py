@@ -91,6 +91,12 @@ class Planner:
             adapts=row.adapts(self.recipe),
         )  # fmt: skip
 
+    def source_stage(self, task: TaskSpec, method: str, seed: int) -> TaskStage:
+        """Stage two alone. Raises InputError for a method whose stage two is made for targets."""
+        if GRID[method].needs_targets:
+            raise InputError(f"method {method}: it is trained for targets, which a recipe names; use a recipe")
+        return self.cell(task, method, self.source_codes[0], seed).stage
+
     # ---------------------------------------------------------------------------------------- languages and tasks
 
     def language(self, name: str) -> Language:

@@ -3,14 +3,18 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from madx.catalog.find import Catalogue
+from madx.cli import app
 from madx.config import InputError
+from madx.encoders import reference
 from madx.methods.full import Full
 from madx.pipeline.grid import GRID
 from madx.pipeline.plan import Cell
 from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
+from madx.stages import session as session_module
 from madx.stages.language import LanguageStage
 from madx.stages.merge import MergedAdapter
 
@@ -190,3 +194,25 @@ def test_a_task_of_an_unknown_kind_or_metric(three: Path) -> None:
     path.write_text(whole.replace('metric = "accuracy"', 'metric = "las"'))
     with pytest.raises(InputError, match="a tagging task has accuracy, span-f1, not 'las'"):
         planner(three).plan()
+
+
+def test_a_look_at_a_plan_downloads_nothing(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights of a Hub model come when it is run; what can be read without them is checked."""
+    monkeypatch.setattr(reference, "_hub_commit", lambda name, revision: "0" * 40)
+    monkeypatch.setattr(session_module, "load_encoder", lambda *arguments: pytest.fail("it was loaded"))
+    arguments = ["run", "recipe.toml", "--dry-run", "--set", "model=me/large", "--set", "methods=['madx', 'task-only']"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.exception
+    assert "me/large is not on this machine: its weights will be downloaded first" in done.output
+    assert "read: tags eng train: 18 sentences" in done.output
+    assert "to do   language-swe" in done.output
+    (three / "swe.tsv").write_text("hunden\tNUON\n")
+    assert "label 'NUON' is not in the task's set" in str(CliRunner().invoke(app, arguments).exception)
+
+
+def test_stage_two_alone_is_for_methods_that_know_no_targets(three: Path) -> None:
+    plan = planner(three, "methods=['madx', 'tlr']")
+    assert plan.source_stage(plan.task("tags"), "madx", 1) == plan.cell(plan.task("tags"), "madx", "nno", 1).stage
+    for method in ("tlr", "bad-x", "full-target-mlm"):
+        with pytest.raises(InputError, match=f"method {method}: it is trained for targets"):
+            plan.source_stage(plan.task("tags"), method, 1)
