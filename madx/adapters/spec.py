@@ -7,6 +7,8 @@ from pydantic import Field, Strict, field_validator, model_validator
 from madx.config import Frozen, nearest
 
 Place = Literal["attention", "ffn"]
+# a layer's matrices: of its attention, and into and out of its feed-forward block
+Matrix = Literal["query", "key", "value", "intermediate", "output"]
 # what activations.py has; by name here, since a recipe is read without torch
 NON_LINEARITIES = (
     "relu", "gelu", "gelu_new", "swish", "silu", "tanh", "leakyrelu", "leaky_relu", "sigmoid", "elu", "linear",

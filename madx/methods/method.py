@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from madx.config import Frozen
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from madx.stages.session import Session
 
 
+Stored = Literal["adapter", "encoder", "change", "beside"]  # what a folder holds, for who reads it without the method
+
+
 class Method(Frozen):
     """One file for each. `name`: what the trained part is called in the encoder, where languages and tasks differ."""
 
     what: ClassVar[str]  # in words, for manifests and cards
+    stored: ClassVar[Stored] = "adapter"
     shared: ClassVar[bool] = True  # what is saved is an adapter, which people can pass on
 
     def borrowed(self, encoder: Encoder) -> AbstractContextManager[None]:

@@ -116,7 +116,7 @@ def _models(plan: Plan, session: Session) -> ModelsFile:
         models.append(
             Model(
                 task=spec.name, method=cell.method, language=cell.target, seed=cell.seed,
-                trains="adapter" if stage.method.shared else "encoder", task_model=stage.name,
+                trains=stage.method.stored, task_model=stage.name,
                 language_adapter=cell.language.name if cell.language else None,
                 dev=None if not dev else max(dev) if stage.checkpoint == "best" else dev[-1],
             )

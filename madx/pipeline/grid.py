@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from madx.methods.beside import Ia3, Lora
+from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.method import Method
@@ -51,6 +53,20 @@ def sparse_change(recipe: Recipe) -> Trained:
     return Trained(first, recipe.sparse.learning_rate, second)
 
 
+def lora(recipe: Recipe) -> Trained:
+    settings = recipe.lora
+    method = Lora(rank=settings.rank, alpha=settings.alpha, matrices=settings.matrices)
+    return Trained(method, settings.learning_rate)
+
+
+def ia3(recipe: Recipe) -> Trained:
+    return Trained(Ia3(), recipe.ia3.learning_rate)
+
+
+def biases(recipe: Recipe) -> Trained:
+    return Trained(BitFit(), recipe.bitfit.learning_rate)
+
+
 def task_adapter_without_last_layer(recipe: Recipe) -> Trained:
     return Trained(ways.cut(recipe.task_adapter.spec), recipe.task_adapter.learning_rate)
 
@@ -71,7 +87,8 @@ class Row:
     def in_words(self) -> str:
         """For a legend."""
         what: dict[Callable[[Recipe], Trained], str] = {
-            every_weight: "every weight", sparse_change: "a sparse change of the encoder"
+            every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
+            ia3: "IA3's factors", biases: "the encoder's biases",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
@@ -109,9 +126,14 @@ GRID: dict[str, Row] = {
     ),
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),
+    "madx-lora": Row(lora, "sources", "target"),
+    "lora-language": Row(task_adapter, "sources", "target", adapter=ways.lora),
     "source-adapter": Row(task_adapter, "sources", "source"),
     "no-language-adapter": Row(task_adapter, "sources", "none"),
     "task-only": Row(task_adapter, "none", "none"),
+    "lora": Row(lora, "none", "none"),
+    "ia3": Row(ia3, "none", "none"),
+    "bitfit": Row(biases, "none", "none"),
     "full": Row(every_weight, "none", "none"),
     "full-target-mlm": Row(every_weight, "none", "none", start=ways.masked_lm_of_every_weight),
 }

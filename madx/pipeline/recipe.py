@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import Field, field_validator, model_validator
 
-from madx.adapters.spec import BottleneckSpec, InvertibleSpec
+from madx.adapters.spec import BottleneckSpec, InvertibleSpec, Matrix
 from madx.config import Frozen, InputError, nearest, validate
 from madx.foreign import read_toml
 from madx.pipeline.grid import GRID
@@ -96,6 +96,26 @@ class SparseSettings(Frozen):
     mlm_learning_rate: float = Field(5e-5, gt=0)
 
 
+class LoraSettings(Frozen):
+    """lora, madx-lora, lora-language; epochs, steps and batches are the adapters'."""
+
+    rank: int = Field(8, ge=1, le=4096)
+    alpha: float = Field(16.0, gt=0)
+    matrices: tuple[Matrix, ...] = Field(("query", "value"), min_length=1)  # of each layer
+    learning_rate: float = Field(5e-4, gt=0)
+    language_rank: int = Field(32, ge=1, le=4096)  # alpha is twice as much
+    language_matrices: tuple[Matrix, ...] = Field(("intermediate", "output"), min_length=1)
+    language_learning_rate: float = Field(5e-4, gt=0)
+
+
+class Ia3Settings(Frozen):
+    learning_rate: float = Field(3e-3, gt=0)
+
+
+class BitFitSettings(Frozen):
+    learning_rate: float = Field(1e-3, gt=0)
+
+
 class JointSettings(Frozen):
     """hierarchical and generated: one training on all languages' text. Rates and batches are the language adapters'."""
 
@@ -152,6 +172,9 @@ class Recipe(Frozen):
     task_adapter: TaskAdapterSettings = TaskAdapterSettings()
     full: FullSettings = FullSettings()
     sparse: SparseSettings = SparseSettings()
+    lora: LoraSettings = LoraSettings()
+    ia3: Ia3Settings = Ia3Settings()
+    bitfit: BitFitSettings = BitFitSettings()
     joint: JointSettings = JointSettings()
     domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}

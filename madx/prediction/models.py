@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from madx.catalog.task import Columns, TaskSpec
 from madx.config import Frozen, InputError, nearest, validate
 from madx.foreign import Line, Name, inside, read_json_object
 from madx.formats.manifest import read_manifest
+from madx.methods.method import Stored
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
 from madx.store import write_json
@@ -47,7 +48,7 @@ class Model(Frozen):
     method: Name
     language: Name
     seed: int = Field(ge=0, lt=1 << 63)
-    trains: Literal["adapter", "encoder"]
+    trains: Stored
     task_model: Name
     language_adapter: Name | None
     dev: float | None  # the task's metric on the source's dev set, in percent
@@ -75,7 +76,7 @@ class Chosen(NamedTuple):
     task: TaskSpec
     encoder: str
     digest: str | None  # of the encoder that it was trained on, where that is said
-    trains: Literal["adapter", "encoder"]
+    trains: Stored
     max_length: int
     languages: dict[str, Folders]
     aliases: dict[str, str]  # their other names in lower case, to their codes

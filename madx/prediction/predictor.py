@@ -12,10 +12,13 @@ from madx.config import InputError
 from madx.device import choose_device, choose_precision
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
-from madx.formats.adapterhub import load_adapter
+from madx.formats.peft import WEIGHTS as PEFT
+from madx.methods.beside import Lora
+from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
-from madx.methods.method import Method
+from madx.methods.method import Method, Stored
+from madx.methods.sparse import FILE as SPARSE
 from madx.prediction.models import Chosen, choose
 from madx.prediction.records import Reader, Record
 from madx.stages.task_model import TaskModel, in_encoder
@@ -23,7 +26,10 @@ from madx.tasks.batches import Tokens
 from madx.tasks.examples import Example
 from madx.tasks.kinds import kind_of
 
-_METHODS: dict[str, Method] = {"adapter": BottleneckAdapter(), "encoder": Full()}
+_METHODS: dict[Stored, Method] = {
+    "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora()
+}  # fmt: skip  # loading is the folder's alone
+_LANGUAGES = {SPARSE: _METHODS["change"], PEFT: _METHODS["beside"]}  # by a file that no other folder has
 
 
 class Labelled(NamedTuple):
@@ -125,7 +131,10 @@ class Predictor:
             self._loaded = folders.task, model
         below = folders.language
         if below is not None and below not in self._names:
-            self._names[below], _ = load_adapter(below, self.encoder, load_as=f"language {len(self._names)}")
+            name = f"language {len(self._names)}"
+            method = next((m for file, m in _LANGUAGES.items() if (below / file).exists()), _METHODS["adapter"])
+            method.load(below, self.encoder, name)
+            self._names[below] = name
         self._loaded[1].retarget(None if below is None else self._names[below])
         return self._loaded[1]
 

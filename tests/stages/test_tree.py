@@ -56,7 +56,11 @@ def test_a_language_is_read_through_its_path(project: Path) -> None:
 
 
 def test_without_text_the_upper_levels_are_taken(project: Path) -> None:
-    overrides = ("without_text=['nno', 'eus']", "targets=['swe', 'nno', 'eus']", "methods=['hierarchical', 'task-only']")
+    overrides = (
+        "without_text=['nno', 'eus']",
+        "targets=['swe', 'nno', 'eus']",
+        "methods=['hierarchical', 'task-only']",
+    )
     planner = Planner(load_recipe(project / "recipe.toml", list(overrides)), Catalogue(project), None, project)
     assert [language.code for language in planner.joint.languages] == ["eng", "swe"]
     branch = planner.joint.branch("nno")

@@ -1,0 +1,40 @@
+"""What stage two trains in an adapter's place: each method runs, is stored, and can be predicted with."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RECIPE
+from tests.end_to_end.test_pipeline import madx
+
+METHODS = ["lora", "madx-lora", "lora-language", "ia3", "bitfit"]
+
+
+@pytest.fixture
+def of_bert(project: Path, encoder_folder: Callable[[str], Path]) -> Path:
+    """An encoder with biases."""
+    recipe = RECIPE.format(model=encoder_folder("bert")).replace("seeds = [1, 2]", "seeds = [1]")
+    (project / "recipe.toml").write_text(recipe)
+    return project
+
+
+def test_every_method_runs_and_can_be_predicted_with(of_bert: Path) -> None:
+    madx(of_bert, "run", "recipe.toml", "--set", f"methods={json.dumps(METHODS)}")
+    rows = list(csv.DictReader((of_bert / "results" / "tiny" / "scores.csv").open()))
+    assert {row["method"] for row in rows} == set(METHODS)
+    for method in METHODS:
+        out, _ = madx(of_bert, "predict", "results/tiny", "--language", "swe", "--method", method, "--format", "text",
+                      text="hunden sover\n")  # fmt: skip
+        assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"], method
+
+
+def test_an_encoder_without_biases_is_refused_before_any_work(project: Path) -> None:
+    from tests.end_to_end.test_pipeline import start
+
+    process = start(project, "run", "recipe.toml", "--set", 'methods=["bitfit"]')
+    _, error = process.communicate()
+    assert process.returncode == 2
+    assert "has no biases" in error
