@@ -227,7 +227,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "BottleneckSpec.original_ln_after": True, "BottleneckSpec.ln_before": False, "BottleneckSpec.ln_after": False,
         "BottleneckSpec.residual_before_ln": True, "BottleneckSpec.adapter_residual_before_ln": False,
         "BottleneckSpec.use_gating": False, "BottleneckSpec.dropout": 0.0, "BottleneckSpec.init_weights": "bert",
-        "BottleneckSpec.init_weights_seed": None, "BottleneckSpec.invertible": None,
+        "BottleneckSpec.init_weights_seed": None, "BottleneckSpec.invertible": None, "BottleneckSpec.phm": None,
         "InvertibleSpec.kind": "nice", "InvertibleSpec.reduction_factor": 2.0,
         "Schedule.warm_up": 0.05, "Schedule.weight_decay": 0.0, "Schedule.max_grad_norm": 1.0,
         "TextSource.lines": None, "TextSource.hub": None, "TextSource.config": None, "TextSource.split": "train",

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from madx.adapters.bottleneck import Bottleneck
+from madx.adapters.compacter import new_rule
 from madx.adapters.compose import Norm, Passing, SiteModules, composed_output
 from madx.adapters.fusion import Fusion, FusionLayer, FusionSpec
 from madx.adapters.invertible import Glow, Nice, build_invertible
@@ -25,9 +26,10 @@ class Adapter(nn.Module):
         super().__init__()
         spec = spec.in_layers(num_layers)
         self.spec = spec
+        self.phm_rule = new_rule(spec.phm) if spec.phm else None
         self.bottlenecks = nn.ModuleDict(
             {
-                f"{place}_{layer}": Bottleneck(width, spec.bottleneck(width, layer), spec)
+                f"{place}_{layer}": Bottleneck(width, spec.bottleneck(width, layer), spec, self.phm_rule)
                 for layer in range(num_layers)
                 if layer not in spec.leave_out
                 for place in spec.placement

@@ -47,6 +47,7 @@ class BottleneckSpec(Frozen):
     init_weights: Literal["bert", "mam_adapter", "houlsby"] = "bert"
     init_weights_seed: int | None = None  # kept for AdapterHub's files; here the run's seed decides
     invertible: InvertibleSpec | None = None
+    phm: int | None = Field(None, ge=2, le=64)  # Compacter: sums of so many Kronecker products for both projections
 
     @field_validator("non_linearity")
     @classmethod
@@ -63,6 +64,8 @@ class BottleneckSpec(Frozen):
                 raise ValueError(f"reduction_factor must be at least 0.01, got {factor}")
         if not self.placement:
             raise ValueError("placement must name 'attention', 'ffn' or both")
+        if self.phm and self.init_weights != "bert":
+            raise ValueError("a Compacter (phm) begins in its own way: init_weights = 'bert'")
         if self.residual_before_ln == "post_add" and not self.original_ln_before:
             raise ValueError("residual_before_ln = 'post_add' needs original_ln_before")
         return self

@@ -21,6 +21,11 @@ BASE_DEFAULTS: dict[str, Any] = {
     "shared_W_phm": False, "shared_phm_rule": True, "factorized_phm_rule": False,
     "hypercomplex_nonlinearity": "glorot-uniform",
 }  # fmt: skip
+# of a Compacter, beside `phm_dim`: what madx computes
+PHM_AS_IT_IS: dict[str, Any] = {
+    "phm_rank": 1, "phm_bias": True, "factorized_phm_W": True, "shared_W_phm": False, "shared_phm_rule": True,
+    "factorized_phm_rule": False,
+}  # fmt: skip
 SAME_NAME = (
     "non_linearity", "original_ln_before", "original_ln_after", "ln_before", "ln_after", "residual_before_ln",
     "adapter_residual_before_ln", "use_gating", "dropout", "init_weights", "init_weights_seed",
@@ -42,8 +47,9 @@ def spec_from_config(config: dict[str, Any], where: str, has_version: bool = Tru
         values["inv_adapter"], values["inv_adapter_reduction_factor"] = (
             legacy.get("block_type"), legacy.get("reduction_factor"),
         )  # fmt: skip
-    for key in ("cross_adapter", "phm_layer", "stochastic_depth"):
-        if values[key]:
+    computed = {"cross_adapter": False, "stochastic_depth": 0.0, **(PHM_AS_IT_IS if values["phm_layer"] else {})}
+    for key, value in computed.items():
+        if (values[key] or 0) != value:
             raise InputError(f"{where}: '{key}' is not supported yet")
     if not has_version:  # before March 2022 the names meant something else
         renamed = {"gelu": "gelu_new", "gelu_orig": "gelu"}
@@ -65,6 +71,7 @@ def spec_from_config(config: dict[str, Any], where: str, has_version: bool = Tru
                 if values["inv_adapter"]
                 else None
             ),
+            phm=values["phm_dim"] if values["phm_layer"] else None,
         )
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: config cannot be right: {reason(error)}") from None
@@ -89,6 +96,8 @@ def config_from_spec(spec: BottleneckSpec, width: int) -> dict[str, Any]:
         "is_parallel": spec.parallel,
         "scaling": spec.scaling,
         "leave_out": list(spec.leave_out),
+        "phm_layer": spec.phm is not None,
+        "phm_dim": spec.phm or BASE_DEFAULTS["phm_dim"],
         "inv_adapter": spec.invertible.kind if spec.invertible else None,
         "inv_adapter_reduction_factor": spec.invertible.reduction_factor if spec.invertible else None,
     }
@@ -102,7 +111,9 @@ def named_config(name: str, path: Path) -> dict[str, Any]:
     double = {**base, "original_ln_before": False, "mh_adapter": True, "non_linearity": "swish"}
     parallel = {**base, "is_parallel": True, "original_ln_before": False, "reduction_factor": 2,
                 "init_weights": "mam_adapter", "scaling": 4.0}  # fmt: skip
+    compacter = {**base, "phm_layer": True, "reduction_factor": 32, "non_linearity": "gelu"}
     known: dict[str, dict[str, Any]] = {
+        "compacter": {**compacter, "original_ln_before": False, "mh_adapter": True}, "compacter++": compacter,
         "seq_bn": base, "pfeiffer": base, "seq_bn_inv": {**base, **inverse}, "pfeiffer+inv": {**base, **inverse},
         "double_seq_bn": double, "houlsby": double, "double_seq_bn_inv": {**double, **inverse},
         "houlsby+inv": {**double, **inverse}, "par_bn": parallel, "parallel": parallel,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import nn
 
+from madx.adapters.bank import Adapter
 from madx.adapters.spec import BottleneckSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
@@ -27,7 +28,7 @@ class BottleneckAdapter(Method):
 
     def check(self, encoder: Encoder) -> None:
         try:
-            self.spec.in_layers(encoder.num_layers)
+            Adapter(self.spec, encoder.width, encoder.num_layers, encoder.adapters.embedding_width)
         except ValueError as error:
             raise InputError(str(error)) from None
 

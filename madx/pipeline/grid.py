@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from madx.adapters.spec import BottleneckSpec
 from madx.methods.beside import Ia3, Lora
 from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
@@ -59,6 +60,22 @@ def lora(recipe: Recipe) -> Trained:
     return Trained(method, settings.learning_rate)
 
 
+def compacter(recipe: Recipe) -> Trained:
+    """Mahabadi et al. 2021: in both places, before the layer's norm, as AdapterHub's `compacter`."""
+    spec = _compacter(recipe).model_copy(update={"placement": ("attention", "ffn"), "original_ln_before": False})
+    return Trained(BottleneckAdapter(spec=spec), recipe.compacter.learning_rate)
+
+
+def compacter_plus(recipe: Recipe) -> Trained:
+    """After the feed-forward block alone, as AdapterHub's `compacter++`."""
+    return Trained(BottleneckAdapter(spec=_compacter(recipe)), recipe.compacter.learning_rate)
+
+
+def _compacter(recipe: Recipe) -> BottleneckSpec:
+    settings = recipe.compacter
+    return BottleneckSpec(reduction_factor=settings.reduction_factor, phm=settings.products, non_linearity="gelu")
+
+
 def ia3(recipe: Recipe) -> Trained:
     return Trained(Ia3(), recipe.ia3.learning_rate)
 
@@ -88,7 +105,8 @@ class Row:
         """For a legend."""
         what: dict[Callable[[Recipe], Trained], str] = {
             every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
-            ia3: "IA3's factors", biases: "the encoder's biases",
+            ia3: "IA3's factors", biases: "the encoder's biases", compacter: "a Compacter",
+            compacter_plus: "a Compacter++",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
@@ -127,6 +145,8 @@ GRID: dict[str, Row] = {
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),
     "madx-lora": Row(lora, "sources", "target"),
+    "madx-compacter": Row(compacter, "sources", "target"),
+    "madx-compacter-plus": Row(compacter_plus, "sources", "target"),
     "lora-language": Row(task_adapter, "sources", "target", adapter=ways.lora),
     "source-adapter": Row(task_adapter, "sources", "source"),
     "no-language-adapter": Row(task_adapter, "sources", "none"),

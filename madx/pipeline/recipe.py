@@ -116,6 +116,14 @@ class BitFitSettings(Frozen):
     learning_rate: float = Field(1e-3, gt=0)
 
 
+class CompacterSettings(Frozen):
+    """madx-compacter and madx-compacter-plus. Defaults: Mahabadi et al. 2021, section 4."""
+
+    reduction_factor: float = Field(32.0, gt=0)
+    products: int = Field(4, ge=2, le=64)  # Kronecker products in a projection; divides the bottleneck
+    learning_rate: float = Field(3e-3, gt=0)
+
+
 class JointSettings(Frozen):
     """hierarchical and generated: one training on all languages' text. Rates and batches are the language adapters'."""
 
@@ -175,6 +183,7 @@ class Recipe(Frozen):
     lora: LoraSettings = LoraSettings()
     ia3: Ia3Settings = Ia3Settings()
     bitfit: BitFitSettings = BitFitSettings()
+    compacter: CompacterSettings = CompacterSettings()
     joint: JointSettings = JointSettings()
     domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}

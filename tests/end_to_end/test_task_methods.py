@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RECIPE
-from tests.end_to_end.test_pipeline import madx
+from tests.end_to_end.test_pipeline import madx, start
 
-METHODS = ["lora", "madx-lora", "lora-language", "ia3", "bitfit"]
+METHODS = ["lora", "madx-lora", "lora-language", "ia3", "bitfit", "madx-compacter", "madx-compacter-plus"]
 
 
 @pytest.fixture
@@ -22,7 +22,8 @@ def of_bert(project: Path, encoder_folder: Callable[[str], Path]) -> Path:
 
 
 def test_every_method_runs_and_can_be_predicted_with(of_bert: Path) -> None:
-    madx(of_bert, "run", "recipe.toml", "--set", f"methods={json.dumps(METHODS)}")
+    madx(of_bert, "run", "recipe.toml", "--set", f"methods={json.dumps(METHODS)}", "--set",
+         "compacter={ reduction_factor = 4.0, products = 2 }")  # fmt: skip
     rows = list(csv.DictReader((of_bert / "results" / "tiny" / "scores.csv").open()))
     assert {row["method"] for row in rows} == set(METHODS)
     for method in METHODS:
@@ -32,8 +33,6 @@ def test_every_method_runs_and_can_be_predicted_with(of_bert: Path) -> None:
 
 
 def test_an_encoder_without_biases_is_refused_before_any_work(project: Path) -> None:
-    from tests.end_to_end.test_pipeline import start
-
     process = start(project, "run", "recipe.toml", "--set", 'methods=["bitfit"]')
     _, error = process.communicate()
     assert process.returncode == 2

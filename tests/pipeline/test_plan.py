@@ -63,6 +63,8 @@ EXPECTED = {
     "auto": (["eng"], "nno", None),
     "lt-sft": (["eng"], "nno", None),
     "madx-lora": (["eng"], "nno", None),
+    "madx-compacter": (["eng"], "nno", None),
+    "madx-compacter-plus": (["eng"], "nno", None),
     "lora-language": (["eng"], "nno", None),
     "lora": ([], None, None),
     "ia3": ([], None, None),
