@@ -220,7 +220,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
-        "Evaluation.weights": "fp32",
+        "Evaluation.weights": "fp32", "Evaluation.dropped": 0,
         "BottleneckSpec.reduction_factor": 16.0, "BottleneckSpec.bottleneck_size": None,
         "BottleneckSpec.non_linearity": "relu", "BottleneckSpec.placement": ("ffn",), "BottleneckSpec.parallel": False,
         "BottleneckSpec.scaling": 1.0, "BottleneckSpec.leave_out": (), "BottleneckSpec.original_ln_before": True,

@@ -53,7 +53,8 @@ class AdapterBank(nn.Module):
         self._adapters = nn.ModuleDict()
         self._fusions = nn.ModuleDict()
         self.active: Composition | None = None
-        self.skip_layers: frozenset[int] = frozenset()  # AdapterDrop: bypassed, the modules stay
+        self.skip_layers: frozenset[int] = frozenset()  # bypassed, the modules stay (AdapterHub's)
+        self.dropped: dict[str, int] = {}  # AdapterDrop: of an adapter, how many of the lowest layers go without it
 
     def add(self, name: str, spec: BottleneckSpec) -> Adapter:
         """A new adapter with fresh weights; one of the same name is replaced."""
@@ -93,6 +94,7 @@ class AdapterBank(nn.Module):
         self._adapters.clear()
         self._fusions.clear()
         self.skip_layers = frozenset()
+        self.dropped.clear()
 
     def activate(self, *setup: Setup) -> None:
         """Stack these, first to last, or take the one composition; none: the bare encoder.
@@ -126,7 +128,10 @@ class AdapterBank(nn.Module):
         """Whether any active adapter has a module at this site; where none has, the layer is left alone."""
         if self.active is None or layer in self.skip_layers:
             return False
-        return any(self.get(name).at(layer, place) is not None for name in leaves(self.active))
+        return any(self._at(name, layer, place) is not None for name in leaves(self.active))
+
+    def _at(self, name: str, layer: int, place: Place) -> Bottleneck | None:
+        return None if layer < self.dropped.get(name, 0) else self.get(name).at(layer, place)
 
     def output(self, layer: int, place: Place, through: Passing, before: Norm | None, after: Norm | None) -> Tensor:
         """What a site's sub-layer gives with the active adapters in it; norms as in `SiteModules`."""
@@ -136,7 +141,7 @@ class AdapterBank(nn.Module):
             found = self.fusion(name)
             return None if found is None else found.at(layer, place)
 
-        modules = SiteModules(lambda name: self.get(name).at(layer, place), fusion, before, after)
+        modules = SiteModules(lambda name: self._at(name, layer, place), fusion, before, after)
         return composed_output(self.active, modules, through)
 
     @property

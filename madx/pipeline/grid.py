@@ -16,6 +16,7 @@ from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.method import Method
+from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.pipeline import ways
 from madx.step import AdapterStep
@@ -58,6 +59,11 @@ def lora(recipe: Recipe) -> Trained:
     settings = recipe.lora
     method = Lora(rank=settings.rank, alpha=settings.alpha, matrices=settings.matrices)
     return Trained(method, settings.learning_rate)
+
+
+def robust_adapter(recipe: Recipe) -> Trained:
+    """AdapterDrop: fit to have its lower layers dropped."""
+    return Trained(RobustAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate)
 
 
 def compacter(recipe: Recipe) -> Trained:
@@ -106,7 +112,7 @@ class Row:
         what: dict[Callable[[Recipe], Trained], str] = {
             every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
             ia3: "IA3's factors", biases: "the encoder's biases", compacter: "a Compacter",
-            compacter_plus: "a Compacter++",
+            compacter_plus: "a Compacter++", robust_adapter: "a task adapter with lower layers dropped at random",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
@@ -145,6 +151,7 @@ GRID: dict[str, Row] = {
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),
     "madx-lora": Row(lora, "sources", "target"),
+    "madx-drop": Row(robust_adapter, "sources", "target"),
     "madx-compacter": Row(compacter, "sources", "target"),
     "madx-compacter-plus": Row(compacter_plus, "sources", "target"),
     "lora-language": Row(task_adapter, "sources", "target", adapter=ways.lora),

@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import RECIPE
 from tests.end_to_end.test_pipeline import madx, start
 
-METHODS = ["lora", "madx-lora", "lora-language", "ia3", "bitfit", "madx-compacter", "madx-compacter-plus"]
+METHODS = ["lora", "madx-lora", "lora-language", "ia3", "bitfit", "madx-compacter", "madx-compacter-plus",
+           "madx-drop"]  # fmt: skip
 
 
 @pytest.fixture
@@ -37,3 +38,28 @@ def test_an_encoder_without_biases_is_refused_before_any_work(project: Path) -> 
     _, error = process.communicate()
     assert process.returncode == 2
     assert "has no biases" in error
+
+
+def test_layers_are_dropped_one_by_one_and_measured(project: Path) -> None:
+    settings = ["--set", 'methods=["madx", "madx-drop", "lora"]', "--set", "seeds=[1]"]
+    process = start(project, "drop", "recipe.toml", *settings)
+    _, error = process.communicate()
+    assert process.returncode == 2
+    assert "only adapters can be dropped" in error
+    settings[1] = 'methods=["madx", "madx-drop"]'
+    madx(project, "run", "recipe.toml", *settings)
+    out, _ = madx(project, "drop", "recipe.toml", *settings)
+    rows = list(csv.DictReader((project / "results" / "tiny" / "drop.csv").open()))
+    assert {(row["method"], row["target"], row["dropped"]) for row in rows} == {
+        (method, target, str(n)) for method in ("madx", "madx-drop") for target in ("eng", "swe") for n in (0, 1)
+    }
+    scores = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
+    undropped = {(r["method"], r["target"]): float(r["value"]) for r in rows if r["dropped"] == "0"}
+    first = {(r["method"], r["target"]): float(r["value"]) for r in reversed(scores) if r["metric"] == "accuracy"}
+    assert undropped == pytest.approx(first)
+    assert all(float(row["examples_per_s"]) > 0 for row in rows)
+    assert "swe, madx-drop, seed 1, 1 dropped" in out
+    for figure in ("drop-scores.svg", "drop-speed.svg"):
+        assert "madx-drop" in (project / "results" / "tiny" / figure).read_text()
+    out, _ = madx(project, "drop", "recipe.toml", "--layers", "1", "--json", *settings)
+    assert {row["dropped"] for row in json.loads(out)} == {1}

@@ -63,6 +63,7 @@ EXPECTED = {
     "auto": (["eng"], "nno", None),
     "lt-sft": (["eng"], "nno", None),
     "madx-lora": (["eng"], "nno", None),
+    "madx-drop": (["eng"], "nno", None),
     "madx-compacter": (["eng"], "nno", None),
     "madx-compacter-plus": (["eng"], "nno", None),
     "lora-language": (["eng"], "nno", None),
