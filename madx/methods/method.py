@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from madx.stages.session import Session
 
 
-Stored = Literal["adapter", "encoder", "change", "beside"]  # what a folder holds, for who reads it without the method
+Stored = Literal[
+    "adapter", "encoder", "change", "beside", "fusion"
+]  # what a folder holds, for who reads it without the method
 
 
 class Method(Frozen):

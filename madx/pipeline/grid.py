@@ -6,26 +6,29 @@ a module that its line names: what is trained (methods/), or how a language gets
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from madx.adapters.spec import BottleneckSpec
+from madx.config import InputError
 from madx.methods.beside import Ia3, Lora
 from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
+from madx.methods.fused import FusedAdapters
 from madx.methods.method import Method
 from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.pipeline import ways
-from madx.step import AdapterStep
+from madx.step import AdapterStep, Step
 
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
     from madx.pipeline.recipe import Recipe
     from madx.stages.language import LanguageStage
     from madx.stages.task import TaskStage
+    from madx.tasks.data import LabelledData
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Trained:
 
     method: Method
     learning_rate: float
-    after: Callable[[TaskStage], TaskStage] = lambda first: first  # a second training, which the first one prepares
+    after: Callable[[Planner, TaskStage], TaskStage] = lambda planner, first: first  # a training that others prepare
 
 
 def task_adapter(recipe: Recipe) -> Trained:
@@ -48,7 +51,7 @@ def every_weight(recipe: Recipe) -> Trained:
 def sparse_change(recipe: Recipe) -> Trained:
     """LT-SFT (Ansell et al. 2022): the entries that a first training moved farthest, trained from the start again."""
 
-    def second(first: TaskStage) -> TaskStage:
+    def second(planner: Planner, first: TaskStage) -> TaskStage:
         return first.model_copy(update={"method": SparseFineTuning(ticket=first)})
 
     first = LotteryTicket(share=recipe.sparse.task_share, l1=0.0, norms=True)
@@ -64,6 +67,54 @@ def lora(recipe: Recipe) -> Trained:
 def robust_adapter(recipe: Recipe) -> Trained:
     """AdapterDrop: fit to have its lower layers dropped."""
     return Trained(RobustAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate)
+
+
+def fusion_of_sources(recipe: Recipe) -> Trained:
+    """AdapterFusion of each source language's own task adapter, trained on all sources."""
+
+    def fused(planner: Planner, first: TaskStage) -> TaskStage:
+        if len(first.train) < 2:
+            raise InputError('fusion-sources fuses task adapters of several source languages: source = ["eng", ...]')
+        alone = [
+            first.model_copy(update={"train": (data,), "dev": _dev_of(first, data.language), "below": (below,)})
+            for data, below in zip(first.train, first.below, strict=True)
+        ]
+        return _fused(planner, first, alone)
+
+    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+
+
+def _dev_of(first: TaskStage, language: str) -> tuple[LabelledData, ...]:
+    return tuple(data for data in first.dev if data.language == language)
+
+
+def fusion_of_tasks(recipe: Recipe) -> Trained:
+    """AdapterFusion of the adapters of all the recipe's tasks, trained on each task by itself."""
+
+    def fused(planner: Planner, first: TaskStage) -> TaskStage:
+        if len(recipe.tasks) < 2:
+            raise InputError('fusion-tasks fuses adapters of several tasks: tasks = ["NAME", ...]')
+        code = planner.source_codes[0]
+        return _fused(planner, first, [planner.cell(task, "madx", code, first.seed).stage
+                                       for task in map(planner.task, recipe.tasks)])  # fmt: skip
+
+    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+
+
+def fusion_of_languages(recipe: Recipe) -> Trained:
+    """AdapterFusion of the adapters of the recipe's languages, trained on the task."""
+
+    def fused(planner: Planner, first: TaskStage) -> TaskStage:
+        codes = [planner.source_codes[0], *planner.others(planner.source_codes[0])]
+        return _fused(planner, first, [planner.language_adapter(code) for code in codes])
+
+    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+
+
+def _fused(planner: Planner, first: TaskStage, over: Sequence[Step]) -> TaskStage:
+    return first.model_copy(
+        update={"method": FusedAdapters(over=tuple(over)), "learning_rate": planner.recipe.fusion.learning_rate}
+    )
 
 
 def compacter(recipe: Recipe) -> Trained:
@@ -112,7 +163,9 @@ class Row:
         what: dict[Callable[[Recipe], Trained], str] = {
             every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
             ia3: "IA3's factors", biases: "the encoder's biases", compacter: "a Compacter",
-            compacter_plus: "a Compacter++", robust_adapter: "a task adapter with lower layers dropped at random",
+            compacter_plus: "a Compacter++", fusion_of_sources: "a fusion of the sources' task adapters",
+            fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
+            robust_adapter: "a task adapter with lower layers dropped at random",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
@@ -151,6 +204,9 @@ GRID: dict[str, Row] = {
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),
     "madx-lora": Row(lora, "sources", "target"),
+    "fusion-sources": Row(fusion_of_sources, "sources", "target"),
+    "fusion-tasks": Row(fusion_of_tasks, "sources", "target"),
+    "fusion-languages": Row(fusion_of_languages, "none", "none"),
     "madx-drop": Row(robust_adapter, "sources", "target"),
     "madx-compacter": Row(compacter, "sources", "target"),
     "madx-compacter-plus": Row(compacter_plus, "sources", "target"),

@@ -353,4 +353,4 @@ class Planner:
             lower_layers="run" if cycle else settings.lower_layers,  # under another adapter they are other states
             seed=seed,
         )
-        return trained.after(first)
+        return trained.after(self, first)

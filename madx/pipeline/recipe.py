@@ -124,6 +124,12 @@ class CompacterSettings(Frozen):
     learning_rate: float = Field(3e-3, gt=0)
 
 
+class FusionSettings(Frozen):
+    """fusion-sources, fusion-tasks, fusion-languages. Default: Pfeiffer et al. 2021, section 4."""
+
+    learning_rate: float = Field(5e-5, gt=0)
+
+
 class JointSettings(Frozen):
     """hierarchical and generated: one training on all languages' text. Rates and batches are the language adapters'."""
 
@@ -184,6 +190,7 @@ class Recipe(Frozen):
     ia3: Ia3Settings = Ia3Settings()
     bitfit: BitFitSettings = BitFitSettings()
     compacter: CompacterSettings = CompacterSettings()
+    fusion: FusionSettings = FusionSettings()
     joint: JointSettings = JointSettings()
     domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}

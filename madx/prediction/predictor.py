@@ -17,6 +17,7 @@ from madx.methods.beside import Lora
 from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
+from madx.methods.fused import FusedAdapters
 from madx.methods.method import Method, Stored
 from madx.methods.sparse import FILE as SPARSE
 from madx.prediction.models import Chosen, choose
@@ -27,7 +28,7 @@ from madx.tasks.examples import Example
 from madx.tasks.kinds import kind_of
 
 _METHODS: dict[Stored, Method] = {
-    "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora()
+    "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora(), "fusion": FusedAdapters()
 }  # fmt: skip  # loading is the folder's alone
 _LANGUAGES = {SPARSE: _METHODS["change"], PEFT: _METHODS["beside"]}  # by a file that no other folder has
 

@@ -63,3 +63,24 @@ def test_layers_are_dropped_one_by_one_and_measured(project: Path) -> None:
         assert "madx-drop" in (project / "results" / "tiny" / figure).read_text()
     out, _ = madx(project, "drop", "recipe.toml", "--layers", "1", "--json", *settings)
     assert {row["dropped"] for row in json.loads(out)} == {1}
+
+
+def test_fusions_over_sources_tasks_and_languages(project: Path) -> None:
+    task = (project / "tasks" / "tags.toml").read_text()
+    (project / "tasks" / "tags.toml").write_text(task.replace("[data.swe]", '[data.swe]\ntrain = "swe.tsv"'))
+    (project / "tasks" / "other.toml").write_text(task.replace("[data.swe]", '[data.swe]\ntrain = "swe.tsv"'))
+    (project / "nno.txt").write_text((project / "swe.txt").read_text())
+    methods = ["fusion-sources", "fusion-tasks", "fusion-languages"]
+    settings = [f"methods={json.dumps(methods)}", "seeds=[1]", 'source=["eng", "swe"]', 'tasks=["tags", "other"]',
+                'targets=["nno"]', 'text.nno=["nno.txt"]']  # fmt: skip
+    madx(project, "run", "recipe.toml", *[word for one in settings for word in ("--set", one)])
+    rows = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
+    assert {(row["method"], row["task"]) for row in rows} == {(m, t) for m in methods for t in ("tags", "other")}
+    for method in methods:
+        out, _ = madx(project, "predict", "results/tiny", "--task", "tags", "--language", "nno", "--method", method,
+                      "--format", "text", text="hunden sover\n")  # fmt: skip
+        assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"], method
+    process = start(project, "run", "recipe.toml", "--set", 'methods=["fusion-sources"]')
+    _, error = process.communicate()
+    assert process.returncode == 2
+    assert "several source languages" in error

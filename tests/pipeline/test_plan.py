@@ -63,6 +63,9 @@ EXPECTED = {
     "auto": (["eng"], "nno", None),
     "lt-sft": (["eng"], "nno", None),
     "madx-lora": (["eng"], "nno", None),
+    "fusion-sources": (["eng", "swe"], "nno", None),
+    "fusion-tasks": (["eng"], "nno", None),
+    "fusion-languages": ([], None, None),
     "madx-drop": (["eng"], "nno", None),
     "madx-compacter": (["eng"], "nno", None),
     "madx-compacter-plus": (["eng"], "nno", None),
@@ -81,13 +84,22 @@ EXPECTED = {
 }
 
 
+def needs(method: str) -> list[str]:
+    """Of a recipe, beside texts."""
+    return {"fusion-sources": ["source=['eng', 'swe']"], "fusion-tasks": ["tasks=['tags', 'other']"]}.get(method, [])
+
+
 def test_every_method_of_the_grid_is_expected() -> None:
     assert EXPECTED.keys() == GRID.keys()
 
 
 @pytest.mark.parametrize("method", GRID)
 def test_what_each_method_trains_over_and_answers_with(three: Path, method: str) -> None:
-    plan = planner(three, f"methods=['{method}']", "domain={ name = 'medical', text = ['swe.txt'] }")
+    task = (three / "tasks" / "tags.toml").read_text()
+    (three / "tasks" / "other.toml").write_text(task)
+    if method == "fusion-sources":
+        (three / "tasks" / "tags.toml").write_text(task.replace("[data.swe]", '[data.swe]\ntrain = "swe.tsv"'))
+    plan = planner(three, f"methods=['{method}']", "domain={ name = 'medical', text = ['swe.txt'] }", *needs(method))
     cell = plan.cell(plan.task("tags"), method, "nno", 1)
     assert about(cell) == EXPECTED[method]
     assert isinstance(cell.stage.method, Full) == method.startswith("full")
