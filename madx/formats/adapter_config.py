@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def _number(value: Any) -> float:
 
 def config_from_spec(spec: BottleneckSpec, width: int) -> dict[str, Any]:
     """Our spec as AdapterHub's config, with every key, floats as floats."""
-    factor = spec.reduction_factor if spec.bottleneck_size is None else width / spec.bottleneck_size
+    factor = spec.reduction_factor if spec.bottleneck_size is None else _factor(width, spec.bottleneck_size)
     return {
         **BASE_DEFAULTS,
         **{key: getattr(spec, key) for key in SAME_NAME},
@@ -101,6 +102,12 @@ def config_from_spec(spec: BottleneckSpec, width: int) -> dict[str, Any]:
         "inv_adapter": spec.invertible.kind if spec.invertible else None,
         "inv_adapter_reduction_factor": spec.invertible.reduction_factor if spec.invertible else None,
     }
+
+
+def _factor(width: int, size: int) -> float:
+    """What int(width // factor) makes the size of again: 384 / 13 as a float would make it 12."""
+    factor = width / size
+    return factor if int(width // factor) == size else math.nextafter(factor, 0.0)
 
 
 def named_config(name: str, path: Path) -> dict[str, Any]:

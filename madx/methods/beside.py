@@ -67,6 +67,14 @@ class Lora(BesideLinears):
             for path, linear in encoder.linears(*self.matrices).items()
         }
 
+    def sized(self, size: int) -> Method:
+        """The rank; what a part adds is scaled as before."""
+        return self.model_copy(update={"rank": size, "alpha": self.alpha * size / self.rank})
+
+    def count(self, encoder: Encoder) -> int:
+        linears = encoder.linears(*self.matrices).values()
+        return self.rank * sum(linear.in_features + linear.out_features for linear in linears)
+
 
 class Ia3(BesideLinears):
     """Factors on keys, values and what the feed-forward block's second matrix is given (Liu et al. 2022)."""

@@ -58,6 +58,14 @@ class Method(Frozen):
         """Put what was saved there into the encoder, frozen. Raises InputError."""
         raise NotImplementedError
 
+    def sized(self, size: int) -> Method | None:
+        """The same in another size, from 1 on; None: it has no size of its own."""
+        return None
+
+    def count(self, encoder: Encoder) -> int:
+        """How many parameters one that has a size trains; the encoder needs no weights for that."""
+        raise NotImplementedError
+
     def about(self) -> dict[str, Any]:
         """Its hyper-parameters, for manifests and cards."""
         return self.model_dump()

@@ -176,6 +176,8 @@ class Recipe(Frozen):
     targets: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"]
     methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    # of the encoder's parameters, which stage two's methods train beside the head, where they have a size
+    budget: Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,6})?%$")] | None = None
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
     without_text: tuple[str, ...] = ()  # targets that are treated as if they had none
     relatives: tuple[str, ...] = ()  # languages beside, whose text and adapters merges and joint trainings use
