@@ -7,7 +7,10 @@ from madx.foreign import checked_name, read_json_object
 from madx.formats.adapterhub import CONFIG, load_adapter
 from madx.formats.manifest import check
 from madx.formats.peer_lora import load_peer_lora
+from madx.formats.peer_prefix import load_peer_prefix
 from madx.formats.peft import load_peft
+
+_READERS = {"lora": load_peer_lora, "prefix_tuning": load_peer_prefix}
 
 
 def load_anything(folder: Path, encoder: Encoder, load_as: str | None = None) -> str:
@@ -23,10 +26,10 @@ def load_anything(folder: Path, encoder: Encoder, load_as: str | None = None) ->
         check(folder, encoder.ref.digest)
         load_peft(folder, encoder, name)
         return name
-    if isinstance(config, dict) and config.get("architecture") == "lora":
+    if isinstance(config, dict) and (reader := _READERS.get(str(config.get("architecture")))) is not None:
         name = checked_name(about.get("name"), path)
         check(folder, encoder.ref.digest)
-        load_peer_lora(folder, encoder, config, name, load_as or name)
+        reader(folder, encoder, config, name, load_as or name)
         return load_as or name
     name, adapter = load_adapter(folder, encoder, load_as)
     adapter.requires_grad_(False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 Stored = Literal[
-    "adapter", "encoder", "change", "beside", "fusion"
+    "adapter", "encoder", "change", "beside", "fusion", "prefix"
 ]  # what a folder holds, for who reads it without the method
 
 

@@ -18,6 +18,7 @@ from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.fused import FusedAdapters
 from madx.methods.method import Method
+from madx.methods.prefix import PrefixTuning
 from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.pipeline import ways
@@ -137,6 +138,12 @@ def ia3(recipe: Recipe) -> Trained:
     return Trained(Ia3(), recipe.ia3.learning_rate)
 
 
+def prefix(recipe: Recipe) -> Trained:
+    settings = recipe.prefix
+    method = PrefixTuning(length=settings.length, bottleneck_size=settings.bottleneck_size)
+    return Trained(method, settings.learning_rate)
+
+
 def biases(recipe: Recipe) -> Trained:
     return Trained(BitFit(), recipe.bitfit.learning_rate)
 
@@ -162,7 +169,7 @@ class Row:
         """For a legend."""
         what: dict[Callable[[Recipe], Trained], str] = {
             every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
-            ia3: "IA3's factors", biases: "the encoder's biases", compacter: "a Compacter",
+            ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", compacter: "a Compacter",
             compacter_plus: "a Compacter++", fusion_of_sources: "a fusion of the sources' task adapters",
             fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
             robust_adapter: "a task adapter with lower layers dropped at random",
@@ -216,6 +223,7 @@ GRID: dict[str, Row] = {
     "task-only": Row(task_adapter, "none", "none"),
     "lora": Row(lora, "none", "none"),
     "ia3": Row(ia3, "none", "none"),
+    "prefix": Row(prefix, "none", "none"),
     "bitfit": Row(biases, "none", "none"),
     "full": Row(every_weight, "none", "none"),
     "full-target-mlm": Row(every_weight, "none", "none", start=ways.masked_lm_of_every_weight),

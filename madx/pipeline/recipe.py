@@ -112,6 +112,12 @@ class Ia3Settings(Frozen):
     learning_rate: float = Field(3e-3, gt=0)
 
 
+class PrefixSettings(Frozen):
+    length: int = Field(30, ge=1, le=1 << 12)
+    bottleneck_size: int = Field(512, ge=1, le=1 << 16)  # of the map that makes the prefix
+    learning_rate: float = Field(5e-4, gt=0)
+
+
 class BitFitSettings(Frozen):
     learning_rate: float = Field(1e-3, gt=0)
 
@@ -190,6 +196,7 @@ class Recipe(Frozen):
     sparse: SparseSettings = SparseSettings()
     lora: LoraSettings = LoraSettings()
     ia3: Ia3Settings = Ia3Settings()
+    prefix: PrefixSettings = PrefixSettings()
     bitfit: BitFitSettings = BitFitSettings()
     compacter: CompacterSettings = CompacterSettings()
     fusion: FusionSettings = FusionSettings()

@@ -19,6 +19,7 @@ from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.fused import FusedAdapters
 from madx.methods.method import Method, Stored
+from madx.methods.prefix import PrefixTuning
 from madx.methods.sparse import FILE as SPARSE
 from madx.prediction.models import Chosen, choose
 from madx.prediction.records import Reader, Record
@@ -27,9 +28,11 @@ from madx.tasks.batches import Tokens
 from madx.tasks.examples import Example
 from madx.tasks.kinds import kind_of
 
+# loading is the folder's alone
 _METHODS: dict[Stored, Method] = {
-    "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora(), "fusion": FusedAdapters()
-}  # fmt: skip  # loading is the folder's alone
+    "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora(), "fusion": FusedAdapters(),
+    "prefix": PrefixTuning(),
+}  # fmt: skip
 _LANGUAGES = {SPARSE: _METHODS["change"], PEFT: _METHODS["beside"]}  # by a file that no other folder has
 
 

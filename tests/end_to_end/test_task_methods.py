@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import RECIPE
 from tests.end_to_end.test_pipeline import madx, start
 
-METHODS = ["lora", "madx-lora", "lora-language", "ia3", "bitfit", "madx-compacter", "madx-compacter-plus",
+METHODS = ["lora", "madx-lora", "lora-language", "ia3", "prefix", "bitfit", "madx-compacter", "madx-compacter-plus",
            "madx-drop"]  # fmt: skip
 
 

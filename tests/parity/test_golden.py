@@ -21,8 +21,8 @@ from madx.formats.heads import load_any_head
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 CASES = sorted((GOLDEN / "cases").glob("*.npz"))
-# not yet: methods of later issues
-LATER = ("prefix", "prompt", "union")
+# not yet: prompt tuning, and unions of methods
+LATER = ("prompt", "union")
 # cases that record one of the peer's bugs: ours differs, and why
 BUGS = {
     "m_mhseq": "attention adapters of ModernBERT use the last layer's norm in every layer (a late-binding closure)",
@@ -217,4 +217,4 @@ def test_training(path: Path) -> None:
 
 def test_nothing_is_forgotten() -> None:
     """The cases that are left for later are named, and the rest is what it was when this was written."""
-    assert (len(CASES), len(FORWARD), len(TRAINING)) == (143, 130, 7)
+    assert (len(CASES), len(FORWARD), len(TRAINING)) == (143, 132, 7)

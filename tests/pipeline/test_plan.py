@@ -72,6 +72,7 @@ EXPECTED = {
     "lora-language": (["eng"], "nno", None),
     "lora": ([], None, None),
     "ia3": ([], None, None),
+    "prefix": ([], None, None),
     "bitfit": ([], None, None),
     "merge-mean": (["eng"], "nno", None),
     "merge-family": (["eng"], "nno", None),
