@@ -112,7 +112,7 @@ class Predictor:
         found: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in records]
         with self._lock:
             for code, numbers in groups.items():
-                model = self._ready(code, records[numbers[0]].where)
+                model = self.ready(code, records[numbers[0]].where)
                 inputs = [(n, given) for n in numbers for given in self._inputs(records[n])]
                 examples = [Example(str(i), given, None) for i, (_, given) in enumerate(inputs)]
                 for (number, _), told in zip(inputs, model.explain(examples), strict=True):
@@ -122,7 +122,7 @@ class Predictor:
     def _inputs(self, record: Record) -> list[Any]:
         return [sentence.words for sentence in record.sentences] if self.kind.OF_WORDS else [record.inputs]
 
-    def _ready(self, language: str | None, where: str) -> TaskModel:
+    def ready(self, language: str | None, where: str) -> TaskModel:
         """The task's model over this language's adapter."""
         folders = self.chosen.folders(language, where)
         if self._loaded is None or self._loaded[0] != folders.task:
