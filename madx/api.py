@@ -25,7 +25,8 @@ from madx.encoders.attach import attach as attach_to
 from madx.encoders.encoder import Encoder
 from madx.encoders.encoder import load_encoder as load_reference
 from madx.encoders.reference import resolve_encoder
-from madx.formats.adapterhub import load_adapter, save_adapter
+from madx.formats.adapterhub import save_adapter
+from madx.formats.anything import load_anything
 from madx.formats.manifest import read_manifest
 from madx.pipeline.helpers import make
 from madx.pipeline.project import project, read_recipe
@@ -123,8 +124,7 @@ def load(address: PathLike, encoder: Encoder | str | None = None, name: str | No
             raise InputError(f"{address}: it doesn't say which encoder it was made for; give encoder=")
         encoder = base["name"]
     into = load_encoder(encoder) if isinstance(encoder, str) else encoder
-    found, _ = load_adapter(folder, into, load_as=name)
-    into.activate(found)
+    into.activate(load_anything(folder, into, load_as=name))
     return into
 
 

@@ -11,6 +11,7 @@ from madx.config import Frozen
 
 if TYPE_CHECKING:
     from madx.encoders.encoder import Encoder
+    from madx.methods.method import Stored
     from madx.stages.session import Session
 
 Result = dict[str, Any]  # what a step reports: plain values, for done.json
@@ -51,8 +52,8 @@ class AdapterStep(Step):
     """A step whose folder holds the adapter of a language, its subject; or what stands for one."""
 
     @property
-    def what(self) -> str:
-        """What its folder holds: a word of methods/loading.py."""
+    def stored(self) -> Stored:
+        """What its folder holds."""
         return "adapter"
 
     @property

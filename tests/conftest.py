@@ -115,6 +115,12 @@ def tiny(encoder_folder: Callable[[str], Path]) -> Encoder:
     return load_encoder(resolve_encoder(str(encoder_folder("modernbert"))), torch.device("cpu"))
 
 
+@pytest.fixture
+def encoder_of_bert(encoder_folder: Callable[[str], Path]) -> Encoder:
+    """A family whose linear layers have biases and are each by itself."""
+    return load_encoder(resolve_encoder(str(encoder_folder("bert"))), torch.device("cpu"))
+
+
 RECIPE = """
 name = "tiny"
 model = "{model}"

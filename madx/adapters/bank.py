@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from madx.adapters.bottleneck import Bottleneck
+from madx.adapters.compacter import new_rule
 from madx.adapters.compose import Norm, Passing, SiteModules, composed_output
 from madx.adapters.fusion import Fusion, FusionLayer, FusionSpec
 from madx.adapters.invertible import Glow, Nice, build_invertible
@@ -33,9 +34,10 @@ class Adapter(nn.Module):
         super().__init__()
         spec = spec.in_layers(num_layers)
         self.spec = spec
+        self.phm_rule = new_rule(spec.phm) if spec.phm else None
         self.bottlenecks = nn.ModuleDict(
             {
-                f"{place}_{layer}": Bottleneck(width, spec.bottleneck(width, layer), spec)
+                f"{place}_{layer}": Bottleneck(width, spec.bottleneck(width, layer), spec, self.phm_rule)
                 for layer in range(num_layers)
                 if layer not in spec.leave_out
                 for place in spec.placement
@@ -60,7 +62,8 @@ class AdapterBank(nn.Module):
         self._fusions = nn.ModuleDict()
         self.mixes: dict[str, Tensor] = {}  # by a mixture's name: (1 + layers, adapters), the embeddings' weights first
         self.active: Composition | None = None
-        self.skip_layers: frozenset[int] = frozenset()  # AdapterDrop: bypassed, the modules stay
+        self.skip_layers: frozenset[int] = frozenset()  # bypassed, the modules stay (AdapterHub's)
+        self.dropped: dict[str, int] = {}  # AdapterDrop: of an adapter, how many of the lowest layers go without it
 
     def add(self, name: str, spec: BottleneckSpec) -> Adapter:
         """A new adapter with fresh weights; one of the same name is replaced."""
@@ -101,6 +104,7 @@ class AdapterBank(nn.Module):
         self._fusions.clear()
         self.mixes.clear()
         self.skip_layers = frozenset()
+        self.dropped.clear()
 
     def activate(self, *setup: Setup) -> None:
         """Stack these, first to last, or take the one composition; none: the bare encoder.
@@ -134,7 +138,10 @@ class AdapterBank(nn.Module):
         """Whether any active adapter has a module at this site; where none has, the layer is left alone."""
         if self.active is None or layer in self.skip_layers:
             return False
-        return any(self.get(name).at(layer, place) is not None for name in leaves(self.active))
+        return any(self._at(name, layer, place) is not None for name in leaves(self.active))
+
+    def _at(self, name: str, layer: int, place: Place) -> Bottleneck | None:
+        return None if layer < self.dropped.get(name, 0) else self.get(name).at(layer, place)
 
     def output(self, layer: int, place: Place, through: Passing, before: Norm | None, after: Norm | None) -> Tensor:
         """What a site's sub-layer gives with the active adapters in it; norms as in `SiteModules`."""
@@ -145,7 +152,7 @@ class AdapterBank(nn.Module):
             return None if found is None else found.at(layer, place)
 
         modules = SiteModules(
-            lambda name: self.get(name).at(layer, place),
+            lambda name: self._at(name, layer, place),
             fusion,
             lambda name: self.mixes[name][layer + 1],
             before,

@@ -7,6 +7,8 @@ from pydantic import Field, Strict, field_validator, model_validator
 from madx.config import Frozen, nearest
 
 Place = Literal["attention", "ffn"]
+# a layer's matrices: of its attention, and into and out of its feed-forward block
+Matrix = Literal["query", "key", "value", "intermediate", "output"]
 # what activations.py has; by name here, since a recipe is read without torch
 NON_LINEARITIES = (
     "relu", "gelu", "gelu_new", "swish", "silu", "tanh", "leakyrelu", "leaky_relu", "sigmoid", "elu", "linear",
@@ -45,6 +47,7 @@ class BottleneckSpec(Frozen):
     init_weights: Literal["bert", "mam_adapter", "houlsby"] = "bert"
     init_weights_seed: int | None = None  # kept for AdapterHub's files; here the run's seed decides
     invertible: InvertibleSpec | None = None
+    phm: int | None = Field(None, ge=2, le=64)  # Compacter: sums of so many Kronecker products for both projections
 
     @field_validator("non_linearity")
     @classmethod
@@ -61,6 +64,8 @@ class BottleneckSpec(Frozen):
                 raise ValueError(f"reduction_factor must be at least 0.01, got {factor}")
         if not self.placement:
             raise ValueError("placement must name 'attention', 'ffn' or both")
+        if self.phm and self.init_weights != "bert":
+            raise ValueError("a Compacter (phm) begins in its own way: init_weights = 'bert'")
         if self.residual_before_ln == "post_add" and not self.original_ln_before:
             raise ValueError("residual_before_ln = 'post_add' needs original_ln_before")
         return self

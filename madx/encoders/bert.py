@@ -4,13 +4,20 @@ from typing import Any
 
 from torch import nn
 
-from madx.adapters.spec import Place
+from madx.adapters.spec import Matrix, Place
 from madx.encoders.family import Family, StaticHead, flat_heads
 from madx.encoders.lm_head import LmHead, LmShape
 from madx.encoders.sites import LastLayer, PostNorm, Site
 
 LAYERS = "encoder.layer"
 SITE_NAMES: dict[Place, str] = {"attention": "encoder.layer.{}.attention.output", "ffn": "encoder.layer.{}.output"}
+LINEARS: dict[Matrix, str] = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "intermediate": "intermediate.dense",
+    "output": "output.dense",
+}
 
 
 def sites(base: Any) -> list[Site]:
@@ -43,6 +50,7 @@ BERT = Family(
     model_types={"bert": "BertAdapterModel"},
     layers=LAYERS,
     site_names=SITE_NAMES,
+    linears=LINEARS,
     sites=sites,
     embeddings=embeddings,
     last_layer=last_layer,

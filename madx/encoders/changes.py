@@ -7,9 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+
+class Change(Protocol):
+    """What can be done to an encoder by name, and undone."""
+
+    def on(self) -> None:
+        """Active, after those that are."""
+
+    def off(self) -> None:
+        """The encoder is what it was, bit for bit."""
+
+    def drop(self) -> None:
+        """As if it had never been."""
 
 
 @dataclass

@@ -3,11 +3,19 @@
 from collections.abc import Collection
 from typing import Any
 
+from madx.adapters.spec import Matrix
 from madx.encoders import bert
 from madx.encoders.family import Family, StaticHead, flat_heads
 from madx.encoders.lm_head import LmHead, LmShape
 
 POOLER = {"pooler.dense": 1, "classifier": 4}
+LINEARS: dict[Matrix, str] = {
+    "query": "attention.self.query_proj",
+    "key": "attention.self.key_proj",
+    "value": "attention.self.value_proj",
+    "intermediate": "intermediate.dense",
+    "output": "output.dense",
+}
 
 
 def lm_head(model: Any) -> LmHead:
@@ -33,6 +41,7 @@ DEBERTA = Family(
     model_types={"deberta-v2": "DebertaV2AdapterModel"},
     layers=bert.LAYERS,
     site_names=bert.SITE_NAMES,
+    linears=LINEARS,
     sites=bert.sites,
     embeddings=bert.embeddings,
     last_layer=bert.last_layer,

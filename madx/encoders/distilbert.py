@@ -4,12 +4,19 @@ from typing import Any
 
 from torch import nn
 
-from madx.adapters.spec import Place
+from madx.adapters.spec import Matrix, Place
 from madx.encoders.family import Family, StaticHead, flat_heads
 from madx.encoders.lm_head import LmHead, LmShape
 from madx.encoders.sites import LastLayer, PostNorm, Site
 
 HEAD = {"pre_classifier": 1, "classifier": 4}
+LINEARS: dict[Matrix, str] = {
+    "query": "attention.q_lin",
+    "key": "attention.k_lin",
+    "value": "attention.v_lin",
+    "intermediate": "ffn.lin1",
+    "output": "ffn.lin2",
+}
 
 
 def sites(base: Any) -> list[Site]:
@@ -43,6 +50,7 @@ DISTILBERT = Family(
     model_types={"distilbert": "DistilBertAdapterModel"},
     layers="transformer.layer",
     site_names={"attention": "transformer.layer.{}.attention_adapters", "ffn": "transformer.layer.{}.output_adapters"},
+    linears=LINEARS,
     sites=sites,
     embeddings=embeddings,
     last_layer=last_layer,

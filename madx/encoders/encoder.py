@@ -13,10 +13,10 @@ from transformers import AutoModel, AutoTokenizer
 
 from madx.adapters.bank import Adapter, AdapterBank
 from madx.adapters.setup import Parallel, Setup, Stack
-from madx.adapters.spec import BottleneckSpec
+from madx.adapters.spec import BottleneckSpec, Matrix
 from madx.config import InputError, first_line
 from madx.device import Precision, choose_precision
-from madx.encoders.changes import WeightChange
+from madx.encoders.changes import Change
 from madx.encoders.families import family_of
 from madx.encoders.lm_head import Decoder, LmHead, summed_cross_entropy
 from madx.encoders.load import load_model, quietly
@@ -55,7 +55,7 @@ class Encoder:
         # positions that a tokenised text may fill, special tokens included
         self.max_length: int = config.max_position_embeddings - self.family.first_position(config)
         self.adapters = AdapterBank(self.width, self.num_layers, self.family.embedding_width(config))
-        self.changes: dict[str, WeightChange] = {}
+        self.changes: dict[str, Change] = {}  # of its weights, or beside its linear layers
         self.setups: dict[str, Setup] = {}  # names for several adapters at once
         self._changed_by: tuple[str, ...] = ()
         self.has_types = self.family.has_types
@@ -85,7 +85,7 @@ class Encoder:
     def activate(self, *setup: Setup) -> None:
         """Stack these adapters, first to last, or take one composition of them; none: the bare encoder.
 
-        A name may also be one of `setups`, or a change of the encoder's weights, by itself or in the stack. Raises
+        A name may also be one of `setups` or of `changes`, by itself or in the stack. Raises
         KeyError for an adapter that isn't there.
         """
         parts = [child for part in setup for child in self._in_turn(part)]
@@ -97,6 +97,12 @@ class Encoder:
             for name in on:
                 self.changes[name].on()
         self.adapters.activate(*(part for part in parts if part not in on))
+
+    def linears(self, *matrices: Matrix) -> dict[str, nn.Linear]:
+        """Of every layer, by path in `base`."""
+        paths = dict.fromkeys(self.family.linears[matrix] for matrix in matrices)
+        full = [f"{self.family.layers}.{layer}.{path}" for layer in range(self.num_layers) for path in paths]
+        return {path: self.base.get_submodule(path) for path in full}  # type: ignore[misc]
 
     def _in_turn(self, setup: Setup) -> list[Setup]:
         """What a stack's name stands for, first to last, or a stack itself."""

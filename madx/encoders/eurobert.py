@@ -4,10 +4,19 @@ from typing import Any
 
 from torch import nn
 
+from madx.adapters.spec import Matrix
 from madx.encoders.family import Family
 from madx.encoders.lm_head import LmHead
 from madx.encoders.rotary import replace_rotation
 from madx.encoders.sites import LastLayer, PreNorm, Site
+
+LINEARS: dict[Matrix, str] = {
+    "query": "self_attn.q_proj",
+    "key": "self_attn.k_proj",
+    "value": "self_attn.v_proj",
+    "intermediate": "mlp.up_proj",
+    "output": "mlp.down_proj",
+}
 
 
 def sites(base: Any) -> list[Site]:
@@ -40,6 +49,7 @@ EUROBERT = Family(
     model_types={"eurobert": None},
     layers="layers",
     site_names={"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"},
+    linears=LINEARS,
     sites=sites,
     embeddings=embeddings,
     last_layer=last_layer,

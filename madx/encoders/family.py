@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from madx.adapters.spec import Place
+from madx.adapters.spec import Matrix, Place
 from madx.encoders.lm_head import LmHead
 from madx.encoders.sites import LastLayer, Site
 
@@ -50,6 +50,7 @@ class Family:
     model_types: Mapping[str, str | None]  # and the peer's class; None: the peer doesn't know it
     layers: str  # the path of the layers' list in `base`
     site_names: Mapping[Place, str]  # AdapterHub's, by layer
+    linears: Mapping[Matrix, str]  # their paths inside a layer; one path for several that are one matrix
     sites: Callable[[Any], list[Site]]  # of `base`
     embeddings: Callable[[Any], nn.Module]  # of `base`: what gives (B, T, E), which enters the first layer
     last_layer: Callable[[Any], LastLayer]  # of `base`

@@ -4,10 +4,19 @@ from typing import Any
 
 from torch import nn
 
+from madx.adapters.spec import Matrix
 from madx.encoders.family import Family, StaticHead
 from madx.encoders.lm_head import LmHead
 from madx.encoders.rotary import replace_rotation
 from madx.encoders.sites import LastLayer, PreNorm, Site
+
+LINEARS: dict[Matrix, str] = {
+    "query": "attn.Wqkv",
+    "key": "attn.Wqkv",
+    "value": "attn.Wqkv",
+    "intermediate": "mlp.Wi",
+    "output": "mlp.Wo",
+}
 
 
 def sites(base: Any) -> list[Site]:
@@ -40,6 +49,7 @@ MODERNBERT = Family(
     model_types={"modernbert": "ModernBertForMaskedLM"},
     layers="layers",
     site_names={"attention": "layers.{}.attention_adapters", "ffn": "layers.{}.output_adapters"},
+    linears=LINEARS,
     sites=sites,
     embeddings=embeddings,
     last_layer=last_layer,

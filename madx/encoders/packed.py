@@ -8,6 +8,7 @@ isn't multiplied is time saved; on a GPU many small attentions would take longer
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,10 @@ from madx.encoders.sites import Positions
 
 ATTENTION = "madx_packed"  # its name among transformers' attention functions
 attention: Callable[..., tuple[Tensor, None]] = sdpa_attention_forward
+
+
+# keys and values in front of an attention module's own, (H, P, D) each; see prefixes.py
+PREFIXES: WeakKeyDictionary[nn.Module, tuple[Tensor, Tensor]] = WeakKeyDictionary()
 
 
 class Packed(NamedTuple):
@@ -59,8 +64,9 @@ def packed_attention(
 
     Without `groups`: transformers' own, on a padded batch.
     """
+    prefix = PREFIXES.get(module)
     if groups is None:
-        return attention(module, query, key, value, attention_mask, **options)
+        return attention(module, query, *_behind(prefix, key, value, attention_mask), **options)
     sizes = [count * length for count, length in groups]
     window = options.get("sliding_window")  # positions to either side, and itself
     outputs = []
@@ -71,8 +77,19 @@ def packed_attention(
         if window is not None and length > window:
             place = torch.arange(length, device=q.device)
             near = ((place[:, None] - place).abs() < window)[None, None]
-        outputs.append(attention(module, q, k, v, near, **options)[0].flatten(0, 1))
+        outputs.append(attention(module, q, *_behind(prefix, k, v, near), **options)[0].flatten(0, 1))
     return torch.cat(outputs)[None], None
+
+
+def _behind(
+    prefix: tuple[Tensor, Tensor] | None, key: Tensor, value: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """(B, H, T, D) twice to (B, H, P + T, D), and a boolean mask, if there is one, that lets everybody see the P."""
+    if prefix is None:
+        return key, value, mask
+    before, values = (part.to(key.dtype).expand(len(key), -1, -1, -1) for part in prefix)
+    key, value = torch.cat([before, key], 2), torch.cat([values, value], 2)
+    return key, value, None if mask is None else nn.functional.pad(mask, (before.shape[2], 0), value=True)
 
 
 AttentionInterface.register(ATTENTION, packed_attention)

@@ -26,6 +26,7 @@ REMBERT = Family(
     model_types={"rembert": None},
     layers=bert.LAYERS,
     site_names=bert.SITE_NAMES,
+    linears=bert.LINEARS,
     sites=bert.sites,
     embeddings=bert.embeddings,
     last_layer=bert.last_layer,

@@ -36,6 +36,7 @@ ROBERTA = Family(
     model_types={"roberta": "RobertaAdapterModel", "xlm-roberta": "XLMRobertaAdapterModel"},
     layers=bert.LAYERS,
     site_names=bert.SITE_NAMES,
+    linears=bert.LINEARS,
     sites=bert.sites,
     embeddings=bert.embeddings,
     last_layer=bert.last_layer,

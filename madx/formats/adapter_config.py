@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ BASE_DEFAULTS: dict[str, Any] = {
     "phm_c_init": "normal", "phm_init_range": 0.0001, "learn_phm": True, "factorized_phm_W": True,
     "shared_W_phm": False, "shared_phm_rule": True, "factorized_phm_rule": False,
     "hypercomplex_nonlinearity": "glorot-uniform",
+}  # fmt: skip
+# of a Compacter, beside `phm_dim`: what madx computes
+PHM_AS_IT_IS: dict[str, Any] = {
+    "phm_rank": 1, "phm_bias": True, "factorized_phm_W": True, "shared_W_phm": False, "shared_phm_rule": True,
+    "factorized_phm_rule": False,
 }  # fmt: skip
 SAME_NAME = (
     "non_linearity", "original_ln_before", "original_ln_after", "ln_before", "ln_after", "residual_before_ln",
@@ -42,8 +48,9 @@ def spec_from_config(config: dict[str, Any], where: str, has_version: bool = Tru
         values["inv_adapter"], values["inv_adapter_reduction_factor"] = (
             legacy.get("block_type"), legacy.get("reduction_factor"),
         )  # fmt: skip
-    for key in ("cross_adapter", "phm_layer", "stochastic_depth"):
-        if values[key]:
+    computed = {"cross_adapter": False, "stochastic_depth": 0.0, **(PHM_AS_IT_IS if values["phm_layer"] else {})}
+    for key, value in computed.items():
+        if (values[key] or 0) != value:
             raise InputError(f"{where}: '{key}' is not supported yet")
     if not has_version:  # before March 2022 the names meant something else
         renamed = {"gelu": "gelu_new", "gelu_orig": "gelu"}
@@ -65,6 +72,7 @@ def spec_from_config(config: dict[str, Any], where: str, has_version: bool = Tru
                 if values["inv_adapter"]
                 else None
             ),
+            phm=values["phm_dim"] if values["phm_layer"] else None,
         )
     except (ValueError, TypeError) as error:
         raise InputError(f"{where}: config cannot be right: {reason(error)}") from None
@@ -79,7 +87,7 @@ def _number(value: Any) -> float:
 
 def config_from_spec(spec: BottleneckSpec, width: int) -> dict[str, Any]:
     """Our spec as AdapterHub's config, with every key, floats as floats."""
-    factor = spec.reduction_factor if spec.bottleneck_size is None else width / spec.bottleneck_size
+    factor = spec.reduction_factor if spec.bottleneck_size is None else _factor(width, spec.bottleneck_size)
     return {
         **BASE_DEFAULTS,
         **{key: getattr(spec, key) for key in SAME_NAME},
@@ -89,9 +97,17 @@ def config_from_spec(spec: BottleneckSpec, width: int) -> dict[str, Any]:
         "is_parallel": spec.parallel,
         "scaling": spec.scaling,
         "leave_out": list(spec.leave_out),
+        "phm_layer": spec.phm is not None,
+        "phm_dim": spec.phm or BASE_DEFAULTS["phm_dim"],
         "inv_adapter": spec.invertible.kind if spec.invertible else None,
         "inv_adapter_reduction_factor": spec.invertible.reduction_factor if spec.invertible else None,
     }
+
+
+def _factor(width: int, size: int) -> float:
+    """What int(width // factor) makes the size of again: 384 / 13 as a float would make it 12."""
+    factor = width / size
+    return factor if int(width // factor) == size else math.nextafter(factor, 0.0)
 
 
 def named_config(name: str, path: Path) -> dict[str, Any]:
@@ -102,7 +118,9 @@ def named_config(name: str, path: Path) -> dict[str, Any]:
     double = {**base, "original_ln_before": False, "mh_adapter": True, "non_linearity": "swish"}
     parallel = {**base, "is_parallel": True, "original_ln_before": False, "reduction_factor": 2,
                 "init_weights": "mam_adapter", "scaling": 4.0}  # fmt: skip
+    compacter = {**base, "phm_layer": True, "reduction_factor": 32, "non_linearity": "gelu"}
     known: dict[str, dict[str, Any]] = {
+        "compacter": {**compacter, "original_ln_before": False, "mh_adapter": True}, "compacter++": compacter,
         "seq_bn": base, "pfeiffer": base, "seq_bn_inv": {**base, **inverse}, "pfeiffer+inv": {**base, **inverse},
         "double_seq_bn": double, "houlsby": double, "double_seq_bn_inv": {**double, **inverse},
         "houlsby+inv": {**double, **inverse}, "par_bn": parallel, "parallel": parallel,

@@ -56,6 +56,9 @@ def peer_names(encoder: Encoder, adapter: Adapter, name: str) -> dict[str, str]:
         if key.startswith("invertible."):
             table[key] = f"{encoder.prefix}.invertible_adapters.{name}.{key.removeprefix('invertible.')}"
             continue
+        if key == "phm_rule":
+            table[key] = f"{encoder.prefix}.shared_parameters.{name}.phm_rule"
+            continue
         _, site, rest = key.split(".", 2)
         place, layer = site_of(site)
         ours = next(prefix for prefix in inside if rest.startswith(prefix))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import nn
 
+from madx.adapters.bank import Adapter
 from madx.adapters.spec import BottleneckSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
@@ -27,7 +28,7 @@ class BottleneckAdapter(Method):
 
     def check(self, encoder: Encoder) -> None:
         try:
-            self.spec.in_layers(encoder.num_layers)
+            Adapter(self.spec, encoder.width, encoder.num_layers, encoder.adapters.embedding_width)
         except ValueError as error:
             raise InputError(str(error)) from None
 
@@ -43,6 +44,16 @@ class BottleneckAdapter(Method):
     def lowest_layer(self, encoder: Encoder) -> int:
         left_out = self.spec.in_layers(encoder.num_layers).leave_out
         return next((i for i in range(encoder.num_layers) if i not in left_out), encoder.num_layers - 1)
+
+    def sized(self, size: int) -> Method:
+        """The width of the bottleneck; a Compacter's is cut into as many parts as it has products."""
+        width = size * (self.spec.phm or 1)
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"bottleneck_size": width})})
+
+    def count(self, encoder: Encoder) -> int:
+        with torch.device("meta"):
+            adapter = Adapter(self.spec, encoder.width, encoder.num_layers, encoder.adapters.embedding_width)
+        return sum(parameter.numel() for parameter in adapter.parameters())
 
     def save(self, folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
         save_adapter(folder, encoder, name, save_as=save_as)

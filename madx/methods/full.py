@@ -9,7 +9,7 @@ from torch import nn
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.formats.tensors import load_tensors, save_tensors
-from madx.methods.method import Method
+from madx.methods.method import Method, Stored
 
 if TYPE_CHECKING:
     from madx.stages.session import Session
@@ -21,6 +21,7 @@ class Full(Method):
     """Trains the whole encoder: on labels in stage two, or with masked language modelling in stage one's place."""
 
     what: ClassVar[str] = "encoder"
+    stored: ClassVar[Stored] = "encoder"
     shared: ClassVar[bool] = False
 
     def borrowed(self, encoder: Encoder) -> AbstractContextManager[None]:

@@ -1,19 +1,25 @@
-"""What a folder may hold, by the word that its manifest and models.json use, and what loads it."""
+"""What loads a folder, by what it holds; loading is the folder's alone, whatever trained it."""
 
-from madx.config import InputError, nearest
+from pathlib import Path
+
+from madx.formats.peft import WEIGHTS as PEFT
+from madx.methods.beside import Lora
+from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
-from madx.methods.method import Method
+from madx.methods.fused import FusedAdapters
+from madx.methods.method import Method, Stored
 from madx.methods.mixture import Mixture
-from madx.methods.sparse import ChangedWeights
+from madx.methods.prefix import PrefixTuning
+from madx.methods.sparse import FILE as SPARSE
 
-_LOADED_BY: dict[str, Method] = {
-    method.what: method for method in (BottleneckAdapter(), Full(), ChangedWeights(), Mixture())
-}
+LOADED_BY: dict[Stored, Method] = {
+    "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora(), "fusion": FusedAdapters(),
+    "prefix": PrefixTuning(), "mixture": Mixture(),
+}  # fmt: skip
 
 
-def loaded_by(what: str, where: str) -> Method:
-    """A method whose `load` and `retarget` serve what such a folder holds. Raises InputError."""
-    if what not in _LOADED_BY:
-        raise InputError(f"{where}: holds '{what}'{nearest(what, list(_LOADED_BY))}")
-    return _LOADED_BY[what]
+def stored_in(folder: Path) -> Stored:
+    """Of a folder that nobody says it of, by a file that no other has."""
+    by_file: dict[str, Stored] = {SPARSE: "change", PEFT: "beside"}
+    return next((stored for file, stored in by_file.items() if (folder / file).exists()), "adapter")

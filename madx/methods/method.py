@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from madx.config import Frozen
 
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from madx.stages.session import Session
 
 
+# what a folder holds, for who reads it without the method: see loading.py
+Stored = Literal["adapter", "encoder", "change", "beside", "fusion", "prefix", "mixture"]
+
+
 class Method(Frozen):
     """One file for each. `name`: what the trained part is called in the encoder, where languages and tasks differ."""
 
     what: ClassVar[str]  # in words, for manifests and cards
+    stored: ClassVar[Stored] = "adapter"
     shared: ClassVar[bool] = True  # what is saved is an adapter, which people can pass on
 
     def borrowed(self, encoder: Encoder) -> AbstractContextManager[None]:
@@ -50,6 +55,14 @@ class Method(Frozen):
 
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:
         """Put what was saved there into the encoder, frozen. Raises InputError."""
+        raise NotImplementedError
+
+    def sized(self, size: int) -> Method | None:
+        """The same in another size, from 1 on; None: it has no size of its own."""
+        return None
+
+    def count(self, encoder: Encoder) -> int:
+        """How many parameters one that has a size trains; the encoder needs no weights for that."""
         raise NotImplementedError
 
     def about(self) -> dict[str, Any]:

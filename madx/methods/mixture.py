@@ -11,7 +11,7 @@ from madx.config import InputError, validate
 from madx.encoders.encoder import Encoder
 from madx.foreign import read_json_object
 from madx.formats.tensors import load_tensors, save_tensors
-from madx.methods.method import Method
+from madx.methods.method import Method, Stored
 from madx.store import write_json
 
 SPEC, FILE = "mixture.json", "mixture.safetensors"
@@ -19,6 +19,7 @@ SPEC, FILE = "mixture.json", "mixture.safetensors"
 
 class Mixture(Method):
     what: ClassVar[str] = "mixture"
+    stored: ClassVar[Stored] = "mixture"
     shared: ClassVar[bool] = False
 
     def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:

@@ -20,7 +20,7 @@ from madx.config import InputError
 from madx.encoders.changes import WeightChange
 from madx.encoders.encoder import Encoder
 from madx.formats.tensors import load_tensors, save_tensors
-from madx.methods.method import Method
+from madx.methods.method import Method, Stored
 from madx.step import Step
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ AT, DELTA = ".at", ".delta"
 class ChangedWeights(Method):
     """What the two trainings have in common: a change of some of the encoder's weights, by name."""
 
-    what: ClassVar[str] = "sparse change"
+    stored: ClassVar[Stored] = "change"
     shared: ClassVar[bool] = False
 
     @contextmanager
@@ -80,12 +80,12 @@ class LotteryTicket(ChangedWeights):
         return self._trained(encoder, name, dict.fromkeys(trainable(encoder, self.norms)))
 
     def penalty(self, encoder: Encoder, name: str) -> Tensor | None:
-        deltas = encoder.changes[name].deltas.values()
+        deltas = _change(encoder, name).deltas.values()
         total = sum(delta.numel() for delta in deltas)
         return self.l1 / total * torch.stack([delta.abs().sum() for delta in deltas]).sum()
 
     def save(self, folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
-        deltas = {key: delta.detach() for key, delta in encoder.changes[name].deltas.items()}
+        deltas = {key: delta.detach() for key, delta in _change(encoder, name).deltas.items()}
         kept = farthest(deltas, self.share)
         _write(folder, kept, {key: deltas[key][at] for key, at in kept.items()})
 
@@ -100,12 +100,7 @@ class SparseFineTuning(ChangedWeights):
         return self._trained(encoder, name, {key: at.to(encoder.device) for key, at in places.items()})
 
     def save(self, folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
-        change = encoder.changes[name]
-        _write(
-            folder,
-            {key: at for key, at in change.places.items() if at is not None},
-            {key: delta.detach() for key, delta in change.deltas.items()},
-        )
+        save_change(folder, encoder, name)
 
     def about(self) -> dict[str, Any]:
         return {"ticket": self.ticket.name}
@@ -136,6 +131,22 @@ def farthest(deltas: dict[str, Tensor], share: float) -> dict[str, Tensor]:
     chosen[at_it] = True
     parts = zip(deltas, torch.split(chosen, sizes), strict=True)
     return {key: part.nonzero().flatten() for key, part in parts if bool(part.any())}
+
+
+def _change(encoder: Encoder, name: str) -> WeightChange:
+    change = encoder.changes[name]
+    assert isinstance(change, WeightChange)
+    return change
+
+
+def save_change(folder: Path, encoder: Encoder, name: str) -> None:
+    """A change whose entries are chosen: their places and what is added there."""
+    change = _change(encoder, name)
+    _write(
+        folder,
+        {key: at for key, at in change.places.items() if at is not None},
+        {key: delta.detach() for key, delta in change.deltas.items()},
+    )
 
 
 def _write(folder: Path, places: dict[str, Tensor], deltas: dict[str, Tensor]) -> None:

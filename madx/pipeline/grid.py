@@ -6,23 +6,31 @@ a module that its line names: what is trained (methods/), or how a language gets
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from madx.adapters.spec import BottleneckSpec
+from madx.config import InputError
+from madx.methods.beside import Ia3, Lora
+from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
+from madx.methods.fused import FusedAdapters
 from madx.methods.method import Method
+from madx.methods.prefix import PrefixTuning
+from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.pipeline import ways
 from madx.stages.entropy import EntropyMinimisation
-from madx.step import AdapterStep
+from madx.step import AdapterStep, Step
 
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
     from madx.pipeline.recipe import Recipe
     from madx.stages.language import LanguageStage
     from madx.stages.task import TaskStage
+    from madx.tasks.data import LabelledData
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Trained:
 
     method: Method
     learning_rate: float
-    after: Callable[[TaskStage], TaskStage] = lambda first: first  # a second training, which the first one prepares
+    after: Callable[[Planner, TaskStage], TaskStage] = lambda planner, first: first  # a training that others prepare
 
 
 def task_adapter(recipe: Recipe) -> Trained:
@@ -45,11 +53,100 @@ def every_weight(recipe: Recipe) -> Trained:
 def sparse_change(recipe: Recipe) -> Trained:
     """LT-SFT (Ansell et al. 2022): the entries that a first training moved farthest, trained from the start again."""
 
-    def second(first: TaskStage) -> TaskStage:
+    def second(planner: Planner, first: TaskStage) -> TaskStage:
         return first.model_copy(update={"method": SparseFineTuning(ticket=first)})
 
     first = LotteryTicket(share=recipe.sparse.task_share, l1=0.0, norms=True)
     return Trained(first, recipe.sparse.learning_rate, second)
+
+
+def lora(recipe: Recipe) -> Trained:
+    settings = recipe.lora
+    method = Lora(rank=settings.rank, alpha=settings.alpha, matrices=settings.matrices)
+    return Trained(method, settings.learning_rate)
+
+
+def robust_adapter(recipe: Recipe) -> Trained:
+    """AdapterDrop: fit to have its lower layers dropped."""
+    return Trained(RobustAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate)
+
+
+def fusion_of_sources(recipe: Recipe) -> Trained:
+    """AdapterFusion of each source language's own task adapter, trained on all sources."""
+
+    def fused(planner: Planner, first: TaskStage) -> TaskStage:
+        if len(first.train) < 2:
+            raise InputError('fusion-sources fuses task adapters of several source languages: source = ["eng", ...]')
+        alone = [
+            first.model_copy(update={"train": (data,), "dev": _dev_of(first, data.language), "below": (below,)})
+            for data, below in zip(first.train, first.below, strict=True)
+        ]
+        return _fused(planner, first, alone)
+
+    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+
+
+def _dev_of(first: TaskStage, language: str) -> tuple[LabelledData, ...]:
+    return tuple(data for data in first.dev if data.language == language)
+
+
+def fusion_of_tasks(recipe: Recipe) -> Trained:
+    """AdapterFusion of the adapters of all the recipe's tasks, trained on each task by itself."""
+
+    def fused(planner: Planner, first: TaskStage) -> TaskStage:
+        if len(recipe.tasks) < 2:
+            raise InputError('fusion-tasks fuses adapters of several tasks: tasks = ["NAME", ...]')
+        code = planner.source_codes[0]
+        return _fused(planner, first, [planner.cell(task, "madx", code, first.seed).stage
+                                       for task in map(planner.task, recipe.tasks)])  # fmt: skip
+
+    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+
+
+def fusion_of_languages(recipe: Recipe) -> Trained:
+    """AdapterFusion of the adapters of the recipe's languages, trained on the task."""
+
+    def fused(planner: Planner, first: TaskStage) -> TaskStage:
+        codes = [planner.source_codes[0], *planner.others(planner.source_codes[0])]
+        return _fused(planner, first, [planner.language_adapter(code) for code in codes])
+
+    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+
+
+def _fused(planner: Planner, first: TaskStage, over: Sequence[Step]) -> TaskStage:
+    return first.model_copy(
+        update={"method": FusedAdapters(over=tuple(over)), "learning_rate": planner.recipe.fusion.learning_rate}
+    )
+
+
+def compacter(recipe: Recipe) -> Trained:
+    """Mahabadi et al. 2021: in both places, before the layer's norm, as AdapterHub's `compacter`."""
+    spec = _compacter(recipe).model_copy(update={"placement": ("attention", "ffn"), "original_ln_before": False})
+    return Trained(BottleneckAdapter(spec=spec), recipe.compacter.learning_rate)
+
+
+def compacter_plus(recipe: Recipe) -> Trained:
+    """After the feed-forward block alone, as AdapterHub's `compacter++`."""
+    return Trained(BottleneckAdapter(spec=_compacter(recipe)), recipe.compacter.learning_rate)
+
+
+def _compacter(recipe: Recipe) -> BottleneckSpec:
+    settings = recipe.compacter
+    return BottleneckSpec(reduction_factor=settings.reduction_factor, phm=settings.products, non_linearity="gelu")
+
+
+def ia3(recipe: Recipe) -> Trained:
+    return Trained(Ia3(), recipe.ia3.learning_rate)
+
+
+def prefix(recipe: Recipe) -> Trained:
+    settings = recipe.prefix
+    method = PrefixTuning(length=settings.length, bottleneck_size=settings.bottleneck_size)
+    return Trained(method, settings.learning_rate)
+
+
+def biases(recipe: Recipe) -> Trained:
+    return Trained(BitFit(), recipe.bitfit.learning_rate)
 
 
 def task_adapter_without_last_layer(recipe: Recipe) -> Trained:
@@ -77,7 +174,11 @@ class Row:
     def in_words(self) -> str:
         """For a legend."""
         what: dict[Callable[[Recipe], Trained], str] = {
-            every_weight: "every weight", sparse_change: "a sparse change of the encoder"
+            every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
+            ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", compacter: "a Compacter",
+            compacter_plus: "a Compacter++", fusion_of_sources: "a fusion of the sources' task adapters",
+            fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
+            robust_adapter: "a task adapter with lower layers dropped at random",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
@@ -124,9 +225,21 @@ GRID: dict[str, Row] = {
     ),
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),
+    "madx-lora": Row(lora, "sources", "target"),
+    "fusion-sources": Row(fusion_of_sources, "sources", "target"),
+    "fusion-tasks": Row(fusion_of_tasks, "sources", "target"),
+    "fusion-languages": Row(fusion_of_languages, "none", "none"),
+    "madx-drop": Row(robust_adapter, "sources", "target"),
+    "madx-compacter": Row(compacter, "sources", "target"),
+    "madx-compacter-plus": Row(compacter_plus, "sources", "target"),
+    "lora-language": Row(task_adapter, "sources", "target", adapter=ways.lora),
     "source-adapter": Row(task_adapter, "sources", "source"),
     "no-language-adapter": Row(task_adapter, "sources", "none"),
     "task-only": Row(task_adapter, "none", "none"),
+    "lora": Row(lora, "none", "none"),
+    "ia3": Row(ia3, "none", "none"),
+    "prefix": Row(prefix, "none", "none"),
+    "bitfit": Row(biases, "none", "none"),
     "full": Row(every_weight, "none", "none"),
     "full-target-mlm": Row(every_weight, "none", "none", start=ways.masked_lm_of_every_weight),
 }

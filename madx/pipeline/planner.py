@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,8 @@ from madx.encoders.reference import resolve_encoder
 from madx.formats.manifest import check
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
+from madx.methods.method import Method
+from madx.pipeline.budget import Budget
 from madx.pipeline.grid import GRID, Row
 from madx.pipeline.joint import Joint
 from madx.pipeline.plan import Cell, Plan, plan_of
@@ -337,6 +340,7 @@ class Planner:
         self, task: TaskSpec, row: Row, below: Sequence[AdapterStep], start: LanguageStage | None, seed: int
     ) -> TaskStage:
         settings, trained = self.recipe.task_adapter, row.trains(self.recipe)
+        method = self._within_budget(trained.method)
         train = [self.labelled(task, code, "train") for code in self.source_codes]
         for code, data in zip(self.source_codes, train, strict=True):
             if data is None:
@@ -347,7 +351,7 @@ class Planner:
             encoder=self.encoder,
             train=tuple(data for data in train if data),
             dev=tuple(data for data in dev if data),
-            method=trained.method,
+            method=method,
             below=tuple(below),
             cycle=cycle,
             start=start,
@@ -360,4 +364,15 @@ class Planner:
             lower_layers="run" if cycle else settings.lower_layers,  # under another adapter they are other states
             seed=seed,
         )
-        return trained.after(first)
+        return trained.after(self, first)
+
+    def _within_budget(self, method: Method) -> Method:
+        if self.recipe.budget is None:
+            return method
+        if method.sized(1) is None:
+            self._note(f"budget: {method.what} has the size that it has")
+        return self._budget.fit(method)
+
+    @functools.cached_property
+    def _budget(self) -> Budget:
+        return Budget(self.encoder, self.recipe.budget or "")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import Field, field_validator, model_validator
 
-from madx.adapters.spec import BottleneckSpec, InvertibleSpec
+from madx.adapters.spec import BottleneckSpec, InvertibleSpec, Matrix
 from madx.config import Frozen, InputError, nearest, validate
 from madx.foreign import read_toml
 from madx.pipeline.grid import GRID
@@ -96,6 +96,46 @@ class SparseSettings(Frozen):
     mlm_learning_rate: float = Field(5e-5, gt=0)
 
 
+class LoraSettings(Frozen):
+    """lora, madx-lora, lora-language; epochs, steps and batches are the adapters'."""
+
+    rank: int = Field(8, ge=1, le=4096)
+    alpha: float = Field(16.0, gt=0)
+    matrices: tuple[Matrix, ...] = Field(("query", "value"), min_length=1)  # of each layer
+    learning_rate: float = Field(5e-4, gt=0)
+    language_rank: int = Field(32, ge=1, le=4096)  # alpha is twice as much
+    language_matrices: tuple[Matrix, ...] = Field(("intermediate", "output"), min_length=1)
+    language_learning_rate: float = Field(5e-4, gt=0)
+
+
+class Ia3Settings(Frozen):
+    learning_rate: float = Field(3e-3, gt=0)
+
+
+class PrefixSettings(Frozen):
+    length: int = Field(30, ge=1, le=1 << 12)
+    bottleneck_size: int = Field(512, ge=1, le=1 << 16)  # of the map that makes the prefix
+    learning_rate: float = Field(5e-4, gt=0)
+
+
+class BitFitSettings(Frozen):
+    learning_rate: float = Field(1e-3, gt=0)
+
+
+class CompacterSettings(Frozen):
+    """madx-compacter and madx-compacter-plus. Defaults: Mahabadi et al. 2021, section 4."""
+
+    reduction_factor: float = Field(32.0, gt=0)
+    products: int = Field(4, ge=2, le=64)  # Kronecker products in a projection; divides the bottleneck
+    learning_rate: float = Field(3e-3, gt=0)
+
+
+class FusionSettings(Frozen):
+    """fusion-sources, fusion-tasks, fusion-languages. Default: Pfeiffer et al. 2021, section 4."""
+
+    learning_rate: float = Field(5e-5, gt=0)
+
+
 class JointSettings(Frozen):
     """hierarchical and generated: one training on all languages' text. Rates and batches are the language adapters'."""
 
@@ -143,6 +183,8 @@ class Recipe(Frozen):
     targets: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"]
     methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    # of the encoder's parameters, which stage two's methods train beside the head, where they have a size
+    budget: Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,6})?%$")] | None = None
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
     without_text: tuple[str, ...] = ()  # targets that are treated as if they had none
     relatives: tuple[str, ...] = ()  # languages beside, whose text and adapters merges and joint trainings use
@@ -153,6 +195,12 @@ class Recipe(Frozen):
     task_adapter: TaskAdapterSettings = TaskAdapterSettings()
     full: FullSettings = FullSettings()
     sparse: SparseSettings = SparseSettings()
+    lora: LoraSettings = LoraSettings()
+    ia3: Ia3Settings = Ia3Settings()
+    prefix: PrefixSettings = PrefixSettings()
+    bitfit: BitFitSettings = BitFitSettings()
+    compacter: CompacterSettings = CompacterSettings()
+    fusion: FusionSettings = FusionSettings()
     joint: JointSettings = JointSettings()
     domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from madx.adapters.spec import BottleneckSpec
+from madx.methods.beside import Lora
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.shared import SharedBottleneck
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
@@ -171,6 +172,14 @@ def sparse_change(planner: Planner, code: str) -> AdapterStep:
     ticket = LotteryTicket(share=sparse.language_share, l1=sparse.l1)
     first = stage.model_copy(update={"method": ticket, "schedule": schedule})
     return first.model_copy(update={"method": SparseFineTuning(ticket=first)})
+
+
+def lora(planner: Planner, code: str) -> AdapterStep:
+    """A LoRA, by default on the feed-forward blocks: in a language's place attention's alone does less (2412.12674)."""
+    stage, lora = planner.language_stage(code), planner.recipe.lora
+    method = Lora(rank=lora.language_rank, alpha=2.0 * lora.language_rank, matrices=lora.language_matrices)
+    schedule = stage.schedule.model_copy(update={"learning_rate": lora.language_learning_rate})
+    return stage.model_copy(update={"method": method, "schedule": schedule})
 
 
 def masked_lm_of_every_weight(planner: Planner, code: str) -> LanguageStage:

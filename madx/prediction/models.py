@@ -14,6 +14,8 @@ from madx.catalog.task import Columns, TaskSpec
 from madx.config import Frozen, InputError, nearest, validate
 from madx.foreign import Line, Name, inside, read_json_object
 from madx.formats.manifest import read_manifest
+from madx.methods.loading import stored_in
+from madx.methods.method import Stored
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
 from madx.store import write_json
@@ -41,10 +43,10 @@ class TaskOfModels(Frozen):
 
 
 class Below(Frozen):
-    """A folder under the run's adapters/, and what it holds: a word of methods/loading.py."""
+    """A folder under the run's adapters/, and what it holds."""
 
     folder: Name
-    what: Line
+    stored: Stored
 
 
 class Model(Frozen):
@@ -54,7 +56,7 @@ class Model(Frozen):
     method: Name
     language: Name
     seed: int = Field(ge=0, lt=1 << 63)
-    trains: Line  # what `task_model` holds
+    trains: Stored
     task_model: Name
     below: tuple[Below, ...]
     entropy_steps: int = Field(0, ge=0, le=1000)  # of the method emea, for each sentence
@@ -74,7 +76,7 @@ class Folders(NamedTuple):
     """Where a language's model lies; `below`: what is stacked for the language, first to last, and what each is."""
 
     task: Path
-    below: tuple[tuple[Path, str], ...] = ()
+    below: tuple[tuple[Path, Stored], ...] = ()
 
 
 class Chosen(NamedTuple):
@@ -83,7 +85,7 @@ class Chosen(NamedTuple):
     task: TaskSpec
     encoder: str
     digest: str | None  # of the encoder that it was trained on, where that is said
-    trains: str
+    trains: Stored
     entropy_steps: int
     max_length: int
     languages: dict[str, Folders]
@@ -170,11 +172,11 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
         return inside(folder.parent, found)
 
     languages = {
-        m.language: Folders(place(m.task_model), tuple((place(part.folder), part.what) for part in m.below))
+        m.language: Folders(place(m.task_model), tuple((place(part.folder), part.stored) for part in m.below))
         for m in rows
     }
     alike = {found.task for found in languages.values()}
-    languages |= {code: Folders(place(best.task_model), ((found, "adapter"),)) for code, found in own.items()}
+    languages |= {code: Folders(place(best.task_model), ((found, stored_in(found)),)) for code, found in own.items()}
     bare = len(alike) == 1 and not any(model.below for model in rows)
     about = known.tasks[task]
     dev = "" if best.dev is None else f", dev {best.dev:.1f}"
@@ -225,7 +227,8 @@ def _of_adapter(folder: Path, origin: str, task: str | None, own: Mapping[str, P
     length = settings.get("max_length", 256)
     return Chosen(
         spec, encoder, base.get("digest"), "adapter", 0, length if isinstance(length, int) and length >= 16 else 256,
-        {code: Folders(folder, ((found, "adapter"),)) for code, found in own.items()}, _aliases(own), Folders(folder),
+        {code: Folders(folder, ((found, stored_in(found)),)) for code, found in own.items()},
+        _aliases(own), Folders(folder),
         f"{name}: {origin}" + (f", trained over the adapter of {', '.join(over)}" if over else "")
         + ("" if own or not over else "; without a language adapter (--adapter LANGUAGE=ADDRESS)"),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from madx.config import InputError
 from madx.device import choose_device, choose_precision
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
-from madx.methods.loading import loaded_by
+from madx.methods.loading import LOADED_BY
 from madx.prediction.models import Chosen, choose
 from madx.prediction.records import Reader, Record
 from madx.stages.entropy import EntropyMinimisation
@@ -58,7 +58,7 @@ class Predictor:
             raise InputError(f"{origin}: trained on other weights of {ref.name} than those that are here")
         ref = ref.model_copy(update={"precision": choose_precision("auto", where)})
         self.encoder = load_encoder(ref, where, ref.precision)
-        self.method = loaded_by(self.chosen.trains, str(origin))
+        self.method = LOADED_BY[self.chosen.trains]
         self.kind = kind_of(self.chosen.task)
         self._tokens = Tokens(self.encoder.tokenizer, self.encoder.max_length)
         self._loaded: tuple[Path, TaskModel] | None = None
@@ -101,7 +101,7 @@ class Predictor:
         found: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in records]
         with self._lock:
             for code, numbers in groups.items():
-                model = self._ready(code, records[numbers[0]].where)
+                model = self.ready(code, records[numbers[0]].where)
                 inputs = [(n, given) for n in numbers for given in self._inputs(records[n])]
                 examples = [Example(str(i), given, None) for i, (_, given) in enumerate(inputs)]
                 for (number, _), told in zip(inputs, model.explain(examples), strict=True):
@@ -111,7 +111,7 @@ class Predictor:
     def _inputs(self, record: Record) -> list[Any]:
         return [sentence.words for sentence in record.sentences] if self.kind.OF_WORDS else [record.inputs]
 
-    def _ready(self, language: str | None, where: str) -> TaskModel:
+    def ready(self, language: str | None, where: str) -> TaskModel:
         """The task's model over this language's adapter."""
         folders = self.chosen.folders(language, where)
         if self._loaded is None or self._loaded[0] != folders.task:
@@ -124,10 +124,10 @@ class Predictor:
             if self.chosen.entropy_steps:
                 model.adapts = EntropyMinimisation(steps=self.chosen.entropy_steps)
             self._loaded = folders.task, model
-        for folder, what in folders.below:
+        for folder, stored in folders.below:
             if folder not in self._names:
                 name = f"language {len(self._names)}"
-                loaded_by(what, str(folder)).load(folder, self.encoder, name)
+                LOADED_BY[stored].load(folder, self.encoder, name)
                 self._names[folder] = name
         names = [self._names[folder] for folder, _ in folders.below]
         self.encoder.setups[STACKED] = Stack(*names)

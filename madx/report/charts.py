@@ -1,6 +1,6 @@
 """Figures as SVG, of our own drawing: for files and papers. The page draws its own from the same numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 from madx.report.tables import plain, signed
@@ -132,3 +132,26 @@ def profile(rows: Sequence[ProfilePoint]) -> str:
     about = "share of targets and seeds above a score"
     parts.append(_text(left, top + tall + 36, about, fill="#444"))
     return _document(left + wide + 30, top + tall + 46, parts, about)
+
+
+def curve(series: Mapping[str, Sequence[tuple[float, float]]], about: str) -> str:
+    """Lines through (x, y) points, one a name, x ascending; both axes say their ends."""
+    xs, ys = [x for own in series.values() for x, _ in own], [y for own in series.values() for _, y in own]
+    left, top, wide, tall = 60.0, 16.0 + 16 * len(series), 440.0, 240.0
+
+    def point(x: float, y: float) -> tuple[float, float]:
+        across, up = (x - min(xs)) / ((max(xs) - min(xs)) or 1), (y - min(ys)) / ((max(ys) - min(ys)) or 1)
+        return left + wide * across, top + tall * (1 - up)
+
+    parts = [_line(left, top, left, top + tall), _line(left, top + tall, left + wide, top + tall)]
+    for i, (name, own) in enumerate(series.items()):
+        colour, points = COLOURS[i % len(COLOURS)], [point(x, y) for x, y in own]
+        line = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+        parts.append(f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
+        parts.append(_line(left, 12 + 16 * i, left + 14, 12 + 16 * i, colour, 2) + _text(left + 20, 16 + 16 * i, name))
+    for y in sorted({min(ys), max(ys)}):
+        parts.append(_text(left - 6, point(min(xs), y)[1] + 4, plain(y), "end", "#444"))
+    parts += [_text(point(x, min(ys))[0], top + tall + 16, f"{x:g}", "middle", "#444") for x in sorted(set(xs))]
+    parts.append(_text(left, top + tall + 36, about, fill="#444"))
+    return _document(max(left + wide + 30, left + LETTER * len(about)), top + tall + 46, parts, about)

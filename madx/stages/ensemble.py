@@ -6,6 +6,7 @@ from typing import ClassVar
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter
+from madx.methods.method import Stored
 from madx.methods.mixture import Mixture
 from madx.stages.session import Session
 from madx.step import AdapterStep, Result
@@ -22,8 +23,8 @@ class Ensemble(AdapterStep):
         return self.language
 
     @property
-    def what(self) -> str:
-        return Mixture.what
+    def stored(self) -> Stored:
+        return Mixture.stored
 
     def run(self, folder: Path, session: Session) -> Result:
         encoder = session.encoder(self.encoder)

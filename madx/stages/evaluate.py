@@ -9,12 +9,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from madx.config import InputError
 from madx.encoders.int8 import int8_weights
 from madx.stages.entropy import EntropyMinimisation
 from madx.stages.predictions import PREDICTIONS, write_predictions
 from madx.stages.scoring import score_examples
 from madx.stages.session import Session
 from madx.stages.task import TaskStage
+from madx.stages.task_model import in_encoder
 from madx.step import AdapterStep, Result, Step
 from madx.tasks.data import LabelledData
 
@@ -26,6 +28,7 @@ class Evaluation(Step):
     test: LabelledData
     weights: Literal["fp32", "int8"] = "fp32"  # of the frozen encoder
     adapts: EntropyMinimisation | None = None  # what is done for each sentence (EMEA)
+    dropped: int = 0  # AdapterDrop: so many of the lowest layers go without the task's adapter
 
     @property
     def subject(self) -> str:
@@ -33,6 +36,8 @@ class Evaluation(Step):
 
     def check(self, session: Session) -> None:
         session.check_data(self.test)
+        if self.dropped and self.task.method.stored != "adapter":
+            raise InputError(f"{self.task.method.what}: only adapters can be dropped from layers")
 
     def run(self, folder: Path, session: Session) -> Result:
         encoder = session.encoder(self.task.encoder)
@@ -41,13 +46,18 @@ class Evaluation(Step):
         with self.task.method.borrowed(encoder):
             model = self.task.trained(encoder, session)
             model.retarget(self.language.attach(encoder, session) if self.language else None)
+            if self.dropped:
+                encoder.adapters.dropped[in_encoder(self.task.subject)] = self.dropped
+            started = time.perf_counter()
             with int8_weights(encoder.base) if self.weights == "int8" else nullcontext():
                 model.adapts = self.adapts
                 predicted = model.predict(examples)
+            seconds = time.perf_counter() - started
         write_predictions(folder / PREDICTIONS, self.test, examples, predicted)
         return {
             "value": score_examples(self.test, examples, predicted)[0],
             "examples": len(examples),
             "evaluation_seconds": round(time.perf_counter() - began, 2),
+            "prediction_seconds": round(seconds, 4),
             "warnings": [],
         }

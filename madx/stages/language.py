@@ -22,7 +22,7 @@ from madx.formats.adapterhub import load_adapter
 from madx.formats.card import write_card
 from madx.formats.manifest import seal
 from madx.formats.tensors import save_tensors
-from madx.methods.method import Method
+from madx.methods.method import Method, Stored
 from madx.stages.alignment import AlignedText, Alignment
 from madx.stages.masked_lm import MaskedLm
 from madx.stages.near_frozen import NearFrozen
@@ -80,8 +80,8 @@ class LanguageStage(AdapterStep):
             self.alignment.parallel.pairs()
 
     @property
-    def what(self) -> str:
-        return self.method.what
+    def stored(self) -> Stored:
+        return self.method.stored
 
     def attach(self, encoder: Encoder, session: Session) -> str:
         self.method.load(session.folder(self), encoder, self.subject)

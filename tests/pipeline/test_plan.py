@@ -68,6 +68,18 @@ EXPECTED = {
     "ensemble": (["eng"], "nno", None),
     "emea": (["eng"], "nno", None),
     "lt-sft": (["eng"], "nno", None),
+    "madx-lora": (["eng"], "nno", None),
+    "fusion-sources": (["eng", "swe"], "nno", None),
+    "fusion-tasks": (["eng"], "nno", None),
+    "fusion-languages": ([], None, None),
+    "madx-drop": (["eng"], "nno", None),
+    "madx-compacter": (["eng"], "nno", None),
+    "madx-compacter-plus": (["eng"], "nno", None),
+    "lora-language": (["eng"], "nno", None),
+    "lora": ([], None, None),
+    "ia3": ([], None, None),
+    "prefix": ([], None, None),
+    "bitfit": ([], None, None),
     "merge-mean": (["eng"], "nno", None),
     "merge-family": (["eng"], "nno", None),
     "merge-source": (["eng"], "nno", None),
@@ -79,13 +91,22 @@ EXPECTED = {
 }
 
 
+def needs(method: str) -> list[str]:
+    """Of a recipe, beside texts."""
+    return {"fusion-sources": ["source=['eng', 'swe']"], "fusion-tasks": ["tasks=['tags', 'other']"]}.get(method, [])
+
+
 def test_every_method_of_the_grid_is_expected() -> None:
     assert EXPECTED.keys() == GRID.keys()
 
 
 @pytest.mark.parametrize("method", GRID)
 def test_what_each_method_trains_over_and_answers_with(three: Path, method: str) -> None:
-    plan = planner(three, f"methods=['{method}']", "domain={ name = 'medical', text = ['swe.txt'] }")
+    task = (three / "tasks" / "tags.toml").read_text()
+    (three / "tasks" / "other.toml").write_text(task)
+    if method == "fusion-sources":
+        (three / "tasks" / "tags.toml").write_text(task.replace("[data.swe]", '[data.swe]\ntrain = "swe.tsv"'))
+    plan = planner(three, f"methods=['{method}']", "domain={ name = 'medical', text = ['swe.txt'] }", *needs(method))
     cell = plan.cell(plan.task("tags"), method, "nno", 1)
     assert about(cell) == EXPECTED[method]
     assert isinstance(cell.stage.method, Full) == method.startswith("full")

@@ -1,0 +1,50 @@
+"""AdapterDrop: speed and score by the number of lower layers that go without the task adapter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Json, Quiet, Results, Set
+from madx.config import InputError
+from madx.pipeline.project import project, read_recipe
+
+
+def drop(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe; none: the bundled quick start.")] = None,
+    layers: Annotated[str | None, typer.Option(help="How many to drop, FIRST-LAST; default: 0 to all but one.")] = None,
+    data: Data = None,
+    results: Results = RESULTS,
+    catalog: CatalogOption = None,
+    set_: Set = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Evaluate a recipe with 0, 1, ... lower layers dropped (AdapterDrop): drop.csv and figures in the run's folder."""
+    from madx.cli.show import execute
+    from madx.pipeline.drop import TABLE, drop_layers
+
+    planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
+    counts = _counts(layers, session.encoder(planner.encoder).num_layers)
+    folder, rows = drop_layers(planner, session, results, counts, lambda plan: execute(plan, session, quiet, jobs=1))
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
+        return
+    for row in rows:
+        print(f"{row.task} {row.target}, {row.method}, seed {row.seed}, {row.dropped} dropped: {row.value:.1f}, "
+              f"{row.examples_per_s:.0f} examples/s")  # fmt: skip
+    print(f"\ntable and figures: {folder / TABLE}")
+
+
+def _counts(said: str | None, num_layers: int) -> list[int]:
+    if said is None:
+        return list(range(num_layers))
+    first, _, last = said.partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal() or not int(first) <= int(last or first) <= num_layers:
+        raise InputError(f"--layers {said}: write FIRST-LAST, between 0 and the encoder's {num_layers}")
+    return list(range(int(first), int(last or first) + 1))

@@ -1,0 +1,50 @@
+"""`budget = "0.5%"`: the sizes with which methods train about equally many parameters in stage two."""
+
+import functools
+
+from madx.encoders.encoder import Encoder
+from madx.encoders.reference import EncoderRef
+from madx.encoders.shapes import shapes_of
+from madx.methods.method import Method
+
+MOST = 1 << 16  # no size is larger
+
+
+class Budget:
+    """A share of the encoder's parameters, for what is trained beside the head."""
+
+    def __init__(self, ref: EncoderRef, said: str) -> None:
+        """`said`: as a recipe has it, a number and %."""
+        self._ref, self._share = ref, float(said.removesuffix("%")) / 100
+
+    @functools.cached_property
+    def _encoder(self) -> Encoder:
+        return shapes_of(self._ref)
+
+    @functools.cached_property
+    def parameters(self) -> float:
+        return self._share * sum(p.numel() for p in self._encoder.base.parameters())
+
+    def fit(self, method: Method) -> Method:
+        """The method in the size that comes nearest; one that has no size of its own, as it is."""
+        if method.sized(1) is None:
+            return method
+        low, high = 1, MOST
+        while low < high:  # the largest size within the budget
+            middle = (low + high + 1) // 2
+            if self.count(self._sized(method, middle)) <= self.parameters:
+                low = middle
+            else:
+                high = middle - 1
+        near = [self._sized(method, size) for size in (low, low + 1)]
+        return min(near, key=lambda sized: abs(self.count(sized) - self.parameters))
+
+    def count(self, method: Method) -> int:
+        """Numbers that it trains."""
+        return method.count(self._encoder)
+
+    @staticmethod
+    def _sized(method: Method, size: int) -> Method:
+        sized = method.sized(size)
+        assert sized is not None
+        return sized
