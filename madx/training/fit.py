@@ -132,6 +132,8 @@ def fit(
                 _save(run.folder, state, parameters, optimizer)
             if interrupt:
                 break
+    if interrupt and state.step < schedule.steps:  # who was asked to stop does so, whatever handles the signal
+        raise RunError(f"stopped at step {state.step:,} of {schedule.steps:,}; run it again to go on from there")
     if state.best is not None:
         _put(parameters, state.best["parameters"])
     log.close()
