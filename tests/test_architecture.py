@@ -13,7 +13,7 @@ LAYERS = {
 }  # fmt: skip
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "vl_convert": {"report"},
          "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}, "fastapi": {"prediction"},
-         "uvicorn": {"cli"}}  # fmt: skip
+         "uvicorn": {"cli"}, "ray": {"pipeline"}, "submitit": {"pipeline"}}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

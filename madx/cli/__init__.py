@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import madx
-from madx.cli import adapters, before, catalogue, pipeline, predict, store, train
+from madx.cli import adapters, before, catalogue, pipeline, predict, status, store, train
 from madx.config import InputError, RunError, first_line
 from madx.foreign import printable
 
@@ -61,7 +61,8 @@ def everywhere(
 
 
 COMMANDS: list[Callable[..., None]] = [
-    pipeline.run, pipeline.evaluate, pipeline.report, pipeline.compare, pipeline.doctor, predict.predict, predict.serve,
+    pipeline.run, pipeline.evaluate, pipeline.report, pipeline.compare, pipeline.doctor, status.status,
+    predict.predict, predict.serve,
     before.check, before.init,
     catalogue.languages, catalogue.tasks,
 ]  # fmt: skip
