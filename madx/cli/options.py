@@ -23,6 +23,12 @@ JobMinutes = Annotated[
     float,
     typer.Option("--job-minutes", min=0, help="With --engine slurm: work of one allocation; 0: a job for each step."),
 ]
+Processes = Annotated[
+    int, typer.Option("--processes", min=1, help="That train one step together, each on a GPU or a share of the cores.")
+]
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="With --dry-run: time, money and energy on more workers too, simulated.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
 Source = Annotated[
     str, typer.Argument(help="OWNER/REPOSITORY/NAME@REVISION on the Hub, https://HOST/DIRECTORY, or a folder.")

@@ -16,14 +16,16 @@ from madx.cli.options import (
     Debug,
     Device,
     Engine,
+    Estimate,
     JobMinutes,
     Jobs,
     Json,
+    Processes,
     Quiet,
     Results,
     Set,
 )  # fmt: skip
-from madx.cli.show import execute, print_compared, print_plan, print_scores
+from madx.cli.show import execute, print_compared, print_plan, print_scale, print_scores
 from madx.config import InputError
 from madx.pipeline.project import project, read_recipe
 
@@ -41,8 +43,10 @@ def run(
     set_: Set = None,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan: what is reused, what will run.")] = False,
+    estimate: Estimate = False,
     as_json: Json = False,
     jobs: Jobs = None,
+    processes: Processes = 1,
     engine: Engine = "local",
     address: Address = None,
     job_minutes: JobMinutes = 60,
@@ -50,18 +54,29 @@ def run(
     debug: Debug = False,
 ) -> None:
     """The whole pipeline: plan, stage one, stage two, zero-shot evaluation, report."""
+    from madx.pipeline.engines.together import launched
+
+    if processes > 1 and engine != "local":
+        raise InputError(f"--processes {processes}: with --engine local; the others make several steps at once")
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     if dry_run:
         from madx.pipeline.plan import check_plan
 
         plan = planner.plan()
         check_plan(plan, session)
-        print_plan(plan, session, as_json)
-    else:
-        from madx.pipeline.engines.start import Where
+        (print_scale if estimate else print_plan)(plan, session, as_json)
+        return
+    from madx.pipeline.engines.start import Where
+    from madx.pipeline.engines.together import follow
+    from madx.training.group import joined
 
-        where = Where(engine, jobs, address, job_minutes)
-        _run(planner, session, results, recipe, as_json, quiet, where)
+    with launched(processes):
+        group, session.device = joined(session.device)
+        if group.rank:
+            follow(planner.plan(), session, group)
+        else:
+            where = Where(engine, jobs, address, job_minutes, group)
+            _run(planner, session, results, recipe, as_json, quiet, where)
 
 
 def _run(

@@ -153,6 +153,28 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
         print(f"note: {said}")
 
 
+def print_scale(plan: Plan, session: Session, as_json: bool) -> None:
+    """What is still to do, on this machine's workers and on more of them."""
+    from madx.pipeline.estimate import duration, estimate
+    from madx.pipeline.simulate import WORKERS, costs_of, jobs_of, simulate
+
+    costs = costs_of(session)
+    jobs = jobs_of(plan, session, estimate(plan, session))
+    found = [simulate(jobs, workers, costs) for workers in WORKERS]
+    if as_json:
+        print(json.dumps([one._asdict() for one in found], indent=2))
+        return
+    print_table(
+        f"{len(jobs)} steps to do; {costs.what}: {costs.dollars_an_hour:.2f} dollars an hour, {costs.watts:.0f} W each",
+        ["workers", "time", "busy", "the limit", "dollars", "kWh"],
+        [
+            [str(one.workers), duration(one.seconds), f"{one.busy:.0%}", one.limit, f"{one.dollars:,.2f}",
+             f"{one.kwh:,.2f}"]
+            for one in found
+        ],
+    )  # fmt: skip
+
+
 def print_scores(folder: Path, as_json: bool) -> None:
     from madx.report.run_file import read_run
     from madx.report.tables import adapter_rows, score_table, unlabelled_table

@@ -13,10 +13,15 @@ from madx.step import Step
 
 
 class Local:
-    """`check` raises what a helper has failed with."""
+    """`check` raises what a helper has failed with; `before` is told of a step that is about to be made."""
 
-    def __init__(self, session: Session, check: Callable[[], None] = lambda: None) -> None:
-        self.session, self.check = session, check
+    def __init__(
+        self,
+        session: Session,
+        check: Callable[[], None] = lambda: None,
+        before: Callable[[Step], None] = lambda step: None,
+    ) -> None:
+        self.session, self.check, self.before = session, check, before
         self._queue: deque[Step] = deque()
         self._passed_over = 0  # in a row
 
@@ -28,6 +33,7 @@ class Local:
         with self.session.store.claim(step.name) as folder:
             if folder is not None:
                 yield Event(step.name, "start")
+                self.before(step)
                 make_step(step, folder, self.session)
         if self.session.store.is_done(step.name):
             self._passed_over = 0

@@ -7,13 +7,16 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from madx.pipeline.engines.local import Local
 from madx.pipeline.engines.needs import needs_of
 from madx.pipeline.engines.ray import ray_engine
 from madx.pipeline.engines.slurm import slurm_engine
+from madx.pipeline.engines.together import lead
 from madx.pipeline.helpers import make as make_here
 from madx.pipeline.plan import Plan
 from madx.pipeline.run import Progress, run_plan
 from madx.stages.session import Session
+from madx.training.group import Group
 
 
 class Where(NamedTuple):
@@ -23,6 +26,7 @@ class Where(NamedTuple):
     jobs: int | None = None  # local: steps at once; ray: cores of the cluster that is started here
     address: str | None = None  # ray: of a cluster to join
     job_minutes: float = 60  # slurm: of the steps of one allocation
+    group: Group = Group()  # local: processes that make each step together
 
 
 def make(
@@ -30,6 +34,9 @@ def make(
 ) -> None:
     """Every step of the plan; `seconds`: what each is estimated to take. Raises InputError before, RunError within."""
     match where.engine:
+        case "local" if where.group.size > 1:
+            run_plan(plan, session, tell, Local(session, before=lambda step: lead(step, session, where.group)))
+            where.group.same("")
         case "local":
             make_here(plan, session, tell, where.jobs)
         case "ray":
