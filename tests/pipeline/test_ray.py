@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'madx-adapters[ray]'")
-SETTINGS = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=400")
+SETTINGS = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=200")
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MADX_CHECKPOINT_SECONDS": "0"}
 
 
