@@ -82,7 +82,10 @@ def ray_engine(plan: Plan, session: Session, address: str | None, cores: int) ->
     except (ConnectionError, ValueError, RuntimeError) as error:
         if here:
             raise RunError(f"Ray didn't start: {first_line(error)}") from None
-        raise InputError(f"--address {address}: no Ray cluster there; `ray start --head` starts one") from None
+        raise InputError(
+            f"--address {address}: Ray doesn't let this driver in ({first_line(error)}); is a cluster there "
+            "(`ray start --head`), and has this machine its authentication token?"
+        ) from None
     try:
         with published(plan, session) as path:
             yield Ray(path, session)
