@@ -202,44 +202,45 @@ class Store:
         return seen.done
 
     @contextmanager
-    def claim(self, name: str) -> Iterator[Path | None]:
-        """The folder to work in, or None if it is finished or another process works on it.
-
-        The lock is the operating system's: it is gone when its holder is, however that ended.
-        """
+    def _lock(self, name: str) -> Iterator[bool]:
+        """Whether nobody else works on a step, nor may within. A dead holder's lock is gone: it is the system's."""
         lock = FileLock(self.root / f".{name}.lock")
         with io_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             with suppress(Timeout):
                 lock.acquire(timeout=0)
         try:
-            if not lock.is_locked or self.is_whole(name):
-                yield None
-            else:
-                with io_errors(self.folder(name)):
-                    self.folder(name).mkdir(exist_ok=True)
-                    (self.folder(name) / DONE).unlink(missing_ok=True)
-                    sweep(self.folder(name))
-                yield self.folder(name)
+            yield lock.is_locked
         finally:
             lock.release()
 
+    @contextmanager
+    def claim(self, name: str) -> Iterator[Path | None]:
+        """The folder to work in, or None if it is finished or another process works on it."""
+        with self._lock(name) as mine:
+            if not mine or self.is_whole(name):
+                yield None
+                return
+            with io_errors(self.folder(name)):
+                self.folder(name).mkdir(exist_ok=True)
+                (self.folder(name) / DONE).unlink(missing_ok=True)
+                sweep(self.folder(name))
+            yield self.folder(name)
+
+    def is_claimed(self, name: str) -> bool:
+        """Whether a process works on it now."""
+        with self._lock(name) as mine:
+            return not mine
+
     def remove(self, name: str) -> bool:
         """Delete a step's folder, unless another process works on it; whether it is gone."""
-        lock = FileLock(self.root / f".{name}.lock")
-        with io_errors(self.root), suppress(Timeout):
-            lock.acquire(timeout=0)
-        try:
-            if not lock.is_locked:
-                return False
-            with io_errors(self.folder(name)):
-                (self.folder(name) / DONE).unlink(
-                    missing_ok=True
-                )  # first: half a folder is never taken for a whole one
-                shutil.rmtree(self.folder(name))
-            return True
-        finally:
-            lock.release()
+        with self._lock(name) as mine:
+            if mine:
+                with io_errors(self.folder(name)):
+                    # done.json first: half a folder is never taken for a whole one
+                    (self.folder(name) / DONE).unlink(missing_ok=True)
+                    shutil.rmtree(self.folder(name))
+            return mine
 
     def finish(self, name: str, result: dict[str, Any]) -> None:
         """Written last: its existence means the folder is complete."""

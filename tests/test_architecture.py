@@ -13,8 +13,8 @@ LAYERS = {
 }  # fmt: skip
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "vl_convert": {"report"},
          "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}, "fastapi": {"prediction"},
-         "uvicorn": {"cli"}, "optuna": {"pipeline"},
-         "onnxruntime": {"prediction"}}  # fmt: skip
+         "uvicorn": {"cli"}, "optuna": {"pipeline"}, "onnxruntime": {"prediction"}, "ray": {"pipeline"},
+         "submitit": {"pipeline"}}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -31,7 +31,7 @@ def drop(
 
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     counts = _counts(layers, session.encoder(planner.encoder).num_layers)
-    folder, rows = drop_layers(planner, session, results, counts, lambda plan: execute(plan, session, quiet, jobs=1))
+    folder, rows = drop_layers(planner, session, results, counts, lambda plan: execute(plan, session, quiet))
     if as_json:
         print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
         return

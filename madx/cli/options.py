@@ -1,7 +1,7 @@
 """The options that commands share, each said once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +14,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 Jobs = Annotated[
     int | None,
     typer.Option("--jobs", min=1, envvar="MADX_JOBS", help="Steps made at once; default: several for small encoders."),
+]
+Engine = Annotated[
+    Literal["local", "ray", "slurm"], typer.Option("--engine", help="Who makes the steps: docs/engines.md.")
+]
+Address = Annotated[str | None, typer.Option("--address", help="With --engine ray: the cluster to join.")]
+JobMinutes = Annotated[
+    float,
+    typer.Option("--job-minutes", min=0, help="With --engine slurm: work of one allocation; 0: a job for each step."),
+]
+Processes = Annotated[
+    int, typer.Option("--processes", min=1, help="That train one step together, each on a GPU or a share of the cores.")
+]
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="With --dry-run: time, money and energy on more workers too, simulated.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
 Source = Annotated[

@@ -8,12 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Jobs, Json, Quiet, Results, Set
-from madx.cli.show import execute, print_compared, print_plan, print_scores
+from madx.cli.options import (
+    RESULTS,
+    Address,
+    CatalogOption,
+    Data,
+    Debug,
+    Device,
+    Engine,
+    Estimate,
+    JobMinutes,
+    Jobs,
+    Json,
+    Processes,
+    Quiet,
+    Results,
+    Set,
+)  # fmt: skip
+from madx.cli.show import execute, print_compared, print_plan, print_scale, print_scores
 from madx.config import InputError
 from madx.pipeline.project import project, read_recipe
 
 if TYPE_CHECKING:
+    from madx.pipeline.engines.start import Where
     from madx.pipeline.planner import Planner
     from madx.stages.session import Session
 
@@ -26,27 +43,46 @@ def run(
     set_: Set = None,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan: what is reused, what will run.")] = False,
+    estimate: Estimate = False,
     as_json: Json = False,
     jobs: Jobs = None,
+    processes: Processes = 1,
+    engine: Engine = "local",
+    address: Address = None,
+    job_minutes: JobMinutes = 60,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """The whole pipeline: plan, stage one, stage two, zero-shot evaluation, report."""
+    from madx.pipeline.engines.together import launched
+
+    if processes > 1 and engine != "local":
+        raise InputError(f"--processes {processes}: with --engine local; the others make several steps at once")
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     if dry_run:
         from madx.pipeline.plan import look_at
 
-        print_plan(look_at(planner.plan(), session), session, as_json)
-    else:
-        _run(planner, session, results, recipe, as_json, quiet, jobs)
+        (print_scale if estimate else print_plan)(look_at(planner.plan(), session), session, as_json)
+        return
+    from madx.pipeline.engines.start import Where
+    from madx.pipeline.engines.together import follow
+    from madx.training.group import joined
+
+    with launched(processes):
+        group, session.device = joined(session.device)
+        if group.rank:
+            follow(planner.plan(), session, group)
+        else:
+            where = Where(engine, jobs, address, job_minutes, group)
+            _run(planner, session, results, recipe, as_json, quiet, where)
 
 
 def _run(
-    planner: Planner, session: Session, results: Path, recipe: Path | None, as_json: bool, quiet: bool, jobs: int | None
+    planner: Planner, session: Session, results: Path, recipe: Path | None, as_json: bool, quiet: bool, where: Where
 ) -> None:
     from madx.pipeline.whole import run_whole
 
-    folder = run_whole(planner, session, results, recipe, lambda plan: execute(plan, session, quiet, jobs))
+    folder = run_whole(planner, session, results, recipe, lambda plan: execute(plan, session, quiet, where))
     print_scores(folder, as_json)
     if not as_json:
         print(f"\nreport: {folder / 'report.html'}")
@@ -70,6 +106,7 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Stage three, from trained or ready-made adapters; what is missing is trained first."""
+    from madx.pipeline.engines.start import Where
     from madx.pipeline.recipe import recipe_from
 
     for one in adapter or []:
@@ -82,7 +119,7 @@ def evaluate(
     }  # fmt: skip
     recipe = recipe_from(base, "command line", set_ or [])
     planner, session = project(recipe, Path("command line"), data, results, catalog, device)
-    _run(planner, session, results, None, as_json, quiet, jobs)
+    _run(planner, session, results, None, as_json, quiet, Where(jobs=jobs))
 
 
 def report(

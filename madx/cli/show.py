@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from madx.pipeline.compare import Compared
+    from madx.pipeline.engines.start import Where
     from madx.pipeline.plan import Plan
     from madx.pipeline.run import Progress
     from madx.stages.session import Session
 
 
-def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> None:
-    """Run the steps with a progress bar, an estimate and one line per finished step."""
+def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = None) -> None:
+    """Run the steps with a progress bar, an estimate and one line per finished step; `where` none: one by one."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
+    from madx.pipeline.engines.start import Where, make
     from madx.pipeline.estimate import advice, duration, estimate, labels_of
-    from madx.pipeline.helpers import make
 
+    where = where or Where(jobs=1)
     console = Console(stderr=True, quiet=quiet)
     for note in plan.notes:
         console.print(f"note: {note}", markup=False)
@@ -40,7 +42,7 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
     )  # fmt: skip
     with Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         bar = bars.add_task("", total=None, numbers="")
-        seconds = {} if quiet else estimate(plan, session)
+        seconds = {} if quiet and where.engine == "local" else estimate(plan, session)
         said = advice(plan, seconds)
         if said:
             console.print(f"note: {said}", markup=False, highlight=False, soft_wrap=True)
@@ -49,7 +51,7 @@ def execute(plan: Plan, session: Session, quiet: bool, jobs: int | None = 1) -> 
         teller = Teller(bars, bar, seconds, labels_of(plan))
         session.watch = teller.watch
         try:
-            make(plan, session, teller.tell, jobs)
+            make(plan, session, teller.tell, where, seconds)
         except KeyboardInterrupt:
             print("interrupted; what was finished stays, run the same command to go on", file=sys.stderr)
             raise
@@ -103,7 +105,7 @@ class Teller:
                 self.reused += 1
             case "start":
                 self._begin(progress.name)
-            case "damaged":
+            case "damaged" | "lost":
                 self.bars.console.print(f"warning: {progress.warnings[0]}", highlight=False)
             case "waiting":
                 self._begin(f"{progress.name}: another process is making it")
@@ -151,6 +153,28 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
     said = advice(plan, seconds)
     if said:
         print(f"note: {said}")
+
+
+def print_scale(plan: Plan, session: Session, as_json: bool) -> None:
+    """What is still to do, on this machine's workers and on more of them."""
+    from madx.pipeline.estimate import duration, estimate
+    from madx.pipeline.simulate import WORKERS, costs_of, jobs_of, simulate
+
+    costs = costs_of(session)
+    jobs = jobs_of(plan, session, estimate(plan, session))
+    found = [simulate(jobs, workers, costs) for workers in WORKERS]
+    if as_json:
+        print(json.dumps([one._asdict() for one in found], indent=2))
+        return
+    print_table(
+        f"{len(jobs)} steps to do; {costs.what}: {costs.dollars_an_hour:.2f} dollars an hour, {costs.watts:.0f} W each",
+        ["workers", "time", "busy", "the limit", "dollars", "kWh"],
+        [
+            [str(one.workers), duration(one.seconds), f"{one.busy:.0%}", one.limit, f"{one.dollars:,.2f}",
+             f"{one.kwh:,.2f}"]
+            for one in found
+        ],
+    )  # fmt: skip
 
 
 def print_scores(folder: Path, as_json: bool) -> None:

@@ -57,6 +57,7 @@ class Encoder:
         self.adapters = AdapterBank(self.width, self.num_layers, self.family.embedding_width(config))
         self.changes: dict[str, Change] = {}  # of its weights, or beside its linear layers
         self.setups: dict[str, Setup] = {}  # names for several adapters at once
+        self.processes = 1  # that share an update's batch, each some parts of it
         self._changed_by: tuple[str, ...] = ()
         self.has_types = self.family.has_types
         self.pad_id: int = config.pad_token_id or 0

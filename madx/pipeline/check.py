@@ -160,12 +160,12 @@ def _cost(plan: Plan, encoder: Encoder, session: Session) -> Cost:
         if step.name not in seconds:
             continue
         if isinstance(step, LanguageStage | TaskStage):
-            size = 4 * (_adapter_size(step, encoder, session) if step.method.shared else whole)
+            size = 4 * (adapter_size(step, encoder, session) if step.method.shared else whole)
             kept, largest = kept + size, max(largest, 4 * size)  # AdamW's two moments, the best so far
     return Cost(sum(seconds.values()), len(plan.steps), len(plan.steps) - len(seconds), kept, largest)
 
 
-def _adapter_size(step: LanguageStage | TaskStage, encoder: Encoder, session: Session) -> int:
+def adapter_size(step: LanguageStage | TaskStage, encoder: Encoder, session: Session) -> int:
     """Weights of its adapter."""
     with encoder.lent():
         return sum(p.numel() for p in step.method.attach(encoder, "counted", 0, session).values())

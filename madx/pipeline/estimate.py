@@ -105,7 +105,7 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
     def work_of(step: Step) -> Work:
         match step:
             case LanguageStage():
-                held_out = min(HELD_OUT_TOKENS, HELD_OUT_SHARE * _bytes(step.text, session) / BYTES_A_TOKEN)
+                held_out = min(HELD_OUT_TOKENS, HELD_OUT_SHARE * text_bytes(step.text, session) / BYTES_A_TOKEN)
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
                 return Work(share * step.schedule.steps * step.batch_tokens, 5 * held_out)
             case TaskStage():
@@ -120,10 +120,10 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
 
 
 def _text_seconds(step: Step, session: Session) -> float:
-    return _bytes(step, session) / BYTES_A_TOKEN / TEXT_TOKENS_A_SECOND if isinstance(step, TextStage) else 0.0
+    return text_bytes(step, session) / BYTES_A_TOKEN / TEXT_TOKENS_A_SECOND if isinstance(step, TextStage) else 0.0
 
 
-def _bytes(text: TextStage, session: Session) -> int:
+def text_bytes(text: TextStage, session: Session) -> int:
     """Of a language's files, as they lie there; of a Hub data set as much as would be taken."""
     most = text.corpus.max_tokens * BYTES_A_TOKEN
     return min(most, sum(_size(source, session) or most for source in text.corpus.sources))

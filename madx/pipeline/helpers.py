@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from madx.pipeline.engines.local import Local
 from madx.pipeline.helper import help_out
 from madx.pipeline.plan import Plan
 from madx.pipeline.run import Progress, run_plan
@@ -37,7 +38,7 @@ def jobs_for(plan: Plan, session: Session) -> int:
 def make(plan: Plan, session: Session, tell: Callable[[Progress], None], jobs: int | None = None) -> None:
     """Every step of the plan, `jobs` at once; None: as many as are best here. Raises what a step fails with."""
     with helpers(plan, session, jobs or jobs_for(plan, session)) as check:
-        run_plan(plan, session, tell, check)
+        run_plan(plan, session, tell, Local(session, check))
 
 
 @contextmanager

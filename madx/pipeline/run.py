@@ -1,22 +1,25 @@
 """Run a plan on a store. Nothing finished is done twice; nothing finished is lost."""
 
-import time
-from collections.abc import Callable
-from pathlib import Path
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from madx.config import RunError
-from madx.device import peak_memory, reset_peak_memory
+from madx.pipeline.engines.engine import Engine, Event, Needs
+from madx.pipeline.engines.local import Local
 from madx.pipeline.plan import Plan
 from madx.stages.session import Session
-from madx.step import Result, Step
-from madx.store import io_errors
+from madx.step import Step
+
+TRIES = 4  # of a step whose workers are lost
 
 
 class Progress(NamedTuple):
     """What has become of a step; another process may have made it, or be making it."""
 
-    what: str  # "start" | "done" | "made" | "reused" | "waiting" | "damaged", which is to be made again
+    what: str  # "start" | "done" | "made" | "reused" | "waiting" | "damaged", which is to be made again | "lost"
     number: int
     total: int
     name: str
@@ -24,67 +27,114 @@ class Progress(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+class Todo:
+    """The steps that are to be made, and which of them can be."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._above: dict[str, list[str]] = defaultdict(list)
+        for step in steps:
+            for below in step.upstream:
+                self._above[below.name].append(step.name)
+        self._steps: dict[str, Step] = {}
+        self._blocked: dict[str, set[str]] = {}  # by what is to be made first
+        self._ready: dict[str, Step] = {}  # to be handed out
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
+
+    def __contains__(self, step: Step) -> bool:
+        return step.name in self._steps
+
+    def add(self, step: Step) -> None:
+        """It is to be made (again), after what it stands on and before what stands on it."""
+        self._steps[step.name] = step
+        self._blocked[step.name] = {below.name for below in step.upstream if below.name in self._steps}
+        for above in self._above[step.name]:
+            if above in self._steps:
+                self._blocked[above].add(step.name)
+                self._ready.pop(above, None)
+        if not self._blocked[step.name]:
+            self._ready[step.name] = step
+
+    def hand_out(self) -> list[Step]:
+        """What can be made now, each once."""
+        ready, self._ready = list(self._ready.values()), {}
+        return ready
+
+    def done(self, name: str) -> None:
+        del self._steps[name], self._blocked[name]
+        for above in self._above[name]:
+            if name in self._blocked.get(above, ()):
+                self._blocked[above].discard(name)
+                if not self._blocked[above]:
+                    self._ready[above] = self._steps[above]
+
+    def again(self, name: str) -> None:
+        self._ready[name] = self._steps[name]
+
+
 def run_plan(
-    plan: Plan, session: Session, tell: Callable[[Progress], None], check: Callable[[], None] = lambda: None
+    plan: Plan,
+    session: Session,
+    tell: Callable[[Progress], None],
+    engine: Engine | None = None,
+    needs: Callable[[Step], Needs] = lambda step: Needs(),
 ) -> None:
-    """Every step that isn't finished, in order; what another process is making is passed over, and waited for last.
+    """Every step that isn't finished, each when what it stands on is; `engine` makes them, None: this process.
 
     A finished step is read before something is made from it, or if nothing is: where it is damaged, it is made again.
-    `check` is called after every step, and while nothing can be done.
+    Raises what a step fails with, and RunError for one whose workers are lost again and again.
     """
     store, total = session.store, len(plan.steps)
+    engine = engine or Local(session)
     numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
     inner = {below.name for step in plan.steps for below in step.upstream}
-    todo: dict[str, tuple[int, Step]] = {}
+    todo, submitted, waiting, lost = Todo(plan.steps), set[str](), set[str](), Counter[str]()
 
-    def make_again(step: Step) -> None:
-        todo[step.name] = (numbers[step.name], step)
+    def say(what: str, name: str, seconds: float = 0.0, *warnings: str) -> None:
+        tell(Progress(what, numbers[name], total, name, seconds, warnings))
+
+    def make(step: Step) -> None:
+        todo.add(step)
         if problem := store.problem(step.name):
-            tell(Progress("damaged", numbers[step.name], total, step.name, warnings=(f"{problem}; it is made again",)))
+            say("damaged", step.name, 0.0, f"{problem}; it is made again")
+
+    def hear(event: Event) -> None:
+        if event.what != "start":
+            submitted.discard(event.name)
+        match event.what:
+            case "start":
+                say("start", event.name)
+            case "done" | "made":
+                done = store.result(event.name)
+                say(event.what, event.name, done["seconds"], *done["result"].get("warnings", ()))
+                todo.done(event.name)
+            case "taken":
+                if event.name not in waiting:
+                    waiting.add(event.name)
+                    say("waiting", event.name)
+                todo.again(event.name)
+            case "lost":
+                lost[event.name] += 1
+                if lost[event.name] >= TRIES:
+                    raise RunError(f"{event.name}: lost {TRIES} times with its worker ({event.why}); is there enough "
+                                   "memory? What was finished is safe: run the same command again")  # fmt: skip
+                say("lost", event.name, 0.0, f"{event.name}: its worker is gone ({event.why}); it is made elsewhere")
+                todo.again(event.name)
 
     for step in plan.steps:
         if store.is_done(step.name) if step.name in inner else store.is_whole(step.name):
-            tell(Progress("reused", numbers[step.name], total, step.name))
+            say("reused", step.name)
         else:
-            make_again(step)
-    waiting: set[str] = set()
+            make(step)
     while todo:
-        before = len(todo)
-        for name, (number, step) in list(todo.items()):
-            if any(below.name in todo for below in step.upstream):
-                continue
-            if damaged := [below for below in step.upstream if not store.is_whole(below.name)]:
-                for below in damaged:
-                    make_again(below)
-                continue
-            with store.claim(name) as folder:
-                if folder is not None:
-                    tell(Progress("start", number, total, name))
-                    made_here = _run_step(step, folder, session)
-                    store.finish(name, made_here)
-            if store.is_done(name):
-                done, what = store.result(name), "made" if folder is None else "done"
-                warnings = tuple(done["result"].get("warnings", ()))
-                tell(Progress(what, number, total, name, done["seconds"], warnings))
-                del todo[name]
-            elif name not in waiting:
-                waiting.add(name)
-                tell(Progress("waiting", number, total, name))
-            check()
-        if len(todo) == before:
-            time.sleep(0.1)
-
-
-def _run_step(step: Step, folder: Path, session: Session) -> Result:
-    began = time.perf_counter()
-    reset_peak_memory(session.device)
-    try:
-        with io_errors(folder):
-            result = step.run(folder, session)
-    except RuntimeError as error:
-        if "inline_container" not in str(error):  # torch's way to say that a file can't be written
-            raise
-        raise RunError(f"{folder}: a file cannot be written: is the disk full? Make room and run it again") from error
-    # a resumed step has trained for longer than this process has
-    seconds = max(time.perf_counter() - began, result.get("training_seconds", 0.0))
-    return {"seconds": round(seconds, 2), "result": result, "memory_mb": peak_memory(session.device) >> 20}
+        for step in todo.hand_out():
+            damaged = [below for below in step.upstream if not store.is_whole(below.name)]
+            for below in damaged:
+                if below not in todo:
+                    make(below)
+            if not damaged:
+                submitted.add(step.name)
+                engine.submit(step, needs(step))
+        for event in engine.results() if submitted else ():
+            hear(event)

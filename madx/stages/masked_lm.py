@@ -56,13 +56,14 @@ class MaskedLm:
         """The parts of update `step`."""
         ids_BT = torch.from_numpy(self.blocks.batch(step, max(1, batch_tokens // self.blocks.length), seed))
         masked = masked_for(self.encoder, ids_BT, seed_of("mask", seed, step))
+        tokens = min(self.encoder.many_tokens, math.ceil(ids_BT.numel() / self.encoder.processes))
         return [
             Part(
                 partial(masked_lm_loss, self.encoder, part, self.vocabulary, self.near),
                 len(part.targets_M),
                 part.ids_BT.numel(),
             )
-            for part in parts_of(masked, self.encoder.many_tokens)
+            for part in parts_of(masked, tokens)
         ]
 
     def held_out_loss(self) -> dict[str, float]:

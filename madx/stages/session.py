@@ -16,6 +16,7 @@ from madx.step import Step
 from madx.store import Store
 from madx.tasks.data import LabelledData, Statement
 from madx.training.fit import Run
+from madx.training.group import Group
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Session:
     data: Path | None = None
     trackers: tuple[str, ...] = ()
     watch: Callable[[str, int, int, dict[str, Any]], None] = lambda label, done, total, numbers: None
+    group: Group = field(default=Group(), init=False)  # the processes that train a step together
     _encoder: Encoder | None = field(default=None, init=False)
     read: dict[str, Statement] = field(default_factory=dict, init=False)  # what labelled data was found to hold
 
@@ -34,6 +36,7 @@ class Session:
             self._encoder = None
             self._encoder = load_encoder(ref, self.device, ref.precision)
         self._encoder.clear()
+        self._encoder.processes = self.group.size
         return self._encoder
 
     def keep(self, encoder: Encoder, ref: EncoderRef) -> None:
@@ -62,5 +65,5 @@ class Session:
         """Where and how a training runs here; `label` is what its progress is called."""
         return Run(
             folder, seed, self.device, self.trackers,
-            watch=lambda done, total, numbers: self.watch(label, done, total, numbers),
+            watch=lambda done, total, numbers: self.watch(label, done, total, numbers), group=self.group,
         )  # fmt: skip

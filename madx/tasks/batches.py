@@ -94,6 +94,8 @@ def parts_by_length(
 ) -> Iterator[tuple[list[int], Batch]]:
     """`by_length`, as large as the encoder likes them: which features, and their batch."""
     tokens = encoder.micro_tokens if training else encoder.many_tokens
+    if training and encoder.processes > 1:
+        tokens = min(tokens, sum(sum(map(len, f.sequences)) for f in features) // encoder.processes)
     for rows in by_length(features, tokens, encoder.packs):
         yield rows, pad([features[i] for i in rows], encoder.pad_id, encoder.device, encoder.has_types)
 

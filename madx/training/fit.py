@@ -18,8 +18,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from madx.config import Frozen, RunError
-from madx.device import one_ahead, peak_memory, seed_of
+from madx.device import one_ahead, peak_memory
 from madx.training.checkpoint import drop_checkpoint, load_checkpoint, save_checkpoint
+from madx.training.group import Group
 from madx.training.interrupt import waiting_interrupt
 from madx.training.log import Log
 from madx.training.schedule import learning_rate
@@ -65,6 +66,7 @@ class Run:
     device: torch.device
     trackers: Sequence[str] = ()
     watch: Watch = lambda done, total, numbers: None
+    group: Group = Group()
 
 
 @dataclass
@@ -98,19 +100,21 @@ def fit(
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
     )
-    state, warnings = _resume(run.folder, parameters, optimizer)
+    state, warnings = _resume(run, parameters, optimizer)
     log = Log(run.folder, state.step, run.trackers, schedule.model_dump())
     began = saved = since_log = time.perf_counter()
     before, since_log_tokens = state.seconds, state.tokens
     if state.step:
         run.watch(state.step, schedule.steps, {"resumed": True})
     _validate(state, parameters, validation, log)
+    stop = False
     batches = one_ahead(partial(batch, step) for step in range(state.step, schedule.steps))
     with waiting_interrupt() as interrupt:
         for parts in batches:
-            torch.manual_seed(seed_of("dropout", run.seed, state.step))
+            torch.manual_seed(run.group.seed("dropout", run.seed, state.step))
             rate = learning_rate(state.step, schedule.steps, schedule.learning_rate, schedule.warm_up)
-            loss, norm = _update(parts, optimizer, rate, schedule, penalty, state.step)
+            loss, norm = _update(parts, optimizer, rate, schedule, penalty, state.step, run.group)
+            stop = run.group.any(bool(interrupt))
             state.step += 1
             state.losses.append(loss)
             state.zero_gradients += norm == 0.0
@@ -127,11 +131,13 @@ def fit(
                 log.write(record)
                 run.watch(state.step, schedule.steps, record)
             _validate(state, parameters, validation, log)
-            if (interrupt or now - saved > CHECKPOINT_SECONDS) and state.step < schedule.steps:
+            if (stop or now - saved > CHECKPOINT_SECONDS) and state.step < schedule.steps and run.group.rank == 0:
                 saved = now
                 _save(run.folder, state, parameters, optimizer)
-            if interrupt:
+            if stop:
                 break
+    if stop and state.step < schedule.steps:  # who was asked to stop does so, whatever handles the signal
+        raise RunError(f"stopped at step {state.step:,} of {schedule.steps:,}; run it again to go on from there")
     if state.best is not None:
         _put(parameters, state.best["parameters"])
     log.close()
@@ -146,20 +152,22 @@ def _update(
     schedule: Schedule,
     penalty: Callable[[], Tensor | None],
     step: int,
+    processes: Group,
 ) -> tuple[float, float]:
     """One step of the optimizer; the batch's mean loss and its gradient's norm."""
     targets = sum(part.targets for part in parts)
     numbers = []
-    for part in parts:
+    for part in processes.share(parts):
         loss = part.loss() / targets
         loss.backward()  # type: ignore[no-untyped-call]
         numbers.append(loss.detach())
-    own = penalty()
+    own = penalty() if processes.rank == 0 else None
     if own is not None:
         own.backward()  # type: ignore[no-untyped-call]
         numbers.append(own.detach())
     (group,) = optimizer.param_groups
     group["lr"] = rate
+    numbers = processes.sum(group["params"], numbers)
     numbers.append(nn.utils.clip_grad_norm_(group["params"], schedule.max_grad_norm))
     *losses, norm = torch.stack(numbers).tolist()  # a GPU is waited for once an update
     total = sum(losses)
@@ -199,10 +207,10 @@ def _save(folder: Path, state: State, parameters: Mapping[str, nn.Parameter], op
 
 
 def _resume(
-    folder: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    run: Run, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
 ) -> tuple[State, list[str]]:
     """What the folder's checkpoint says, put into place; and warnings."""
-    saved, warnings = load_checkpoint(folder)
+    saved, warnings = run.group.same(load_checkpoint(run.folder))
     if saved is None:
         return State(), warnings
     _put(parameters, saved["parameters"])

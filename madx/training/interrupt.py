@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM wait for the end of an update, so that a checkpoint of it can be written; a second one doesn't."""
+"""Ctrl-C, SIGTERM and SIGUSR2, by which SLURM says that time is nearly over, wait for the end of an update, so that a
+checkpoint of it can be written; a second one doesn't.
+"""
 
 import signal
 import threading
@@ -6,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 class Interrupt:

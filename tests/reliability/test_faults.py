@@ -90,7 +90,7 @@ def artefacts(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name != "done.json" and path.suffix != ".lock"
+        if path.is_file() and path.name not in ("done.json", ".running.json") and path.suffix != ".lock"
     }
 
 

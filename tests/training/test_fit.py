@@ -89,6 +89,22 @@ def test_a_signal_leaves_a_checkpoint_of_the_last_update(
     assert all(torch.equal(whole[k], resumed[k]) for k in whole)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_half_a_training_is_never_taken_for_whole_by_who_ignores_signals(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    before = signal.signal(number, lambda *_: None)
+    try:
+        with pytest.raises(RunError, match="stopped at step .* of 40"):
+            run(tmp_path / "cut", 20, lambda: os.kill(os.getpid(), number))
+    finally:
+        signal.signal(number, before)
+    assert len(checkpoints(tmp_path / "cut")) == 1
+    whole, _ = run(tmp_path / "whole")
+    resumed, _ = run(tmp_path / "cut")
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
 def test_a_damaged_checkpoint_is_named_and_not_gone_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str

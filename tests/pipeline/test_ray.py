@@ -1,0 +1,55 @@
+"""The same plan on Ray: the same bytes, also where a worker is killed in the middle of a step."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'madx-adapters[ray]'")
+SETTINGS = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=200")
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MADX_CHECKPOINT_SECONDS": "0"}
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "madx", "run", "recipe.toml", *SETTINGS, *arguments]
+    return subprocess.Popen(command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def weights(store: Path) -> dict[str, bytes]:
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in store.glob("*-*/*.safetensors")}
+
+
+def worker_of(pattern: str, driver: "subprocess.Popen[str]", after: int = 0) -> int:
+    """The process that makes a step, once it has written a checkpoint; another one than `after`."""
+    store, deadline = Path("results/.store"), time.monotonic() + 240
+    while True:
+        for note in store.glob(f"{pattern}/.running.json"):
+            pid = int(json.loads(note.read_text())["pid"])
+            if pid != after and list(store.glob(f"{pattern}/checkpoint-*.pt")):
+                return pid
+        assert driver.poll() is None, driver.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_ray_makes_the_same_bytes_whatever_is_killed(project: Path) -> None:
+    driver = start("--engine", "ray", "--jobs", "2")
+    worker = worker_of("language-swe-*", driver)
+    assert worker != driver.pid
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    assert not list(Path("results/.store").glob("language-swe-*/done.json"))
+    driver = start("--engine", "ray", "--jobs", "2")
+    os.kill(worker_of("language-swe-*", driver, after=worker), signal.SIGKILL)
+    _, error = driver.communicate()
+    assert driver.returncode == 0, error
+    assert "its worker is gone" in error
+    alone = start("--results", "alone")
+    assert alone.communicate() and alone.returncode == 0  # noqa: PT018
+    assert weights(Path("results/.store")) == weights(Path("alone/.store")) != {}
+    assert Path("results/tiny/scores.csv").read_text() == Path("alone/tiny/scores.csv").read_text()

@@ -1,0 +1,74 @@
+"""The same plan on a real SLURM: the same bytes, also after time ran out, a job was cancelled and the driver killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.slurm_here import slurm_here, why_not
+
+pytest.importorskip("submitit", reason="submitit is not installed: pip install 'madx-adapters[slurm]'")
+pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM: {why_not()}")
+SETTINGS = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=600")
+STORE = Path("results/.store")
+
+
+@pytest.fixture
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with slurm_here(tmp_path_factory.mktemp("slurm")) as environment:
+        yield {**environment, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MADX_CHECKPOINT_SECONDS": "0.5"}
+
+
+def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "madx", "run", "recipe.toml", *SETTINGS, *arguments]
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(pattern: str, driver: "subprocess.Popen[str]", text: str = "") -> None:
+    """Until a file of the store is there, and has such a text."""
+    deadline = time.monotonic() + 240
+    while not any(text in path.read_text(errors="ignore") for path in STORE.glob(pattern)):
+        assert driver.poll() is None, driver.communicate()[1]
+        assert time.monotonic() < deadline, pattern
+        time.sleep(0.02)
+
+
+def to_running_jobs(environment: dict[str, str], *arguments: str) -> None:
+    asked = subprocess.run(
+        ["squeue", "--noheader", "--format=%A", "--states=R"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for job in asked.stdout.split():
+        subprocess.run(["scancel", *arguments, job], env=environment, check=True)
+
+
+def weights(store: Path) -> dict[str, bytes]:
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in store.glob("*-*/*.safetensors")}
+
+
+def test_slurm_makes_the_same_bytes_whatever_happens(project: Path, slurm: dict[str, str]) -> None:
+    driver = start(slurm, "--engine", "slurm")
+    # SLURM's signal before time is over: queued again as the same job, from the checkpoint of the last update
+    wait_for("language-*/checkpoint-*.pt", driver)
+    to_running_jobs(slurm, "--signal=USR2")
+    wait_for(".slurm/*_log.err", driver, "Caught signal SIGUSR2")
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    # another driver, while jobs of the first one wait; then all that runs is cancelled
+    driver = start(slurm, "--engine", "slurm", "--job-minutes", "0")
+    wait_for("language-*/checkpoint-*.pt", driver)
+    to_running_jobs(slurm)
+    _, error = driver.communicate()
+    assert driver.returncode == 0, error
+    alone = start({**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}, "--results", "alone")
+    assert alone.communicate() and alone.returncode == 0  # noqa: PT018
+    assert weights(STORE) == weights(Path("alone/.store")) != {}
+    assert Path("results/tiny/scores.csv").read_text() == Path("alone/tiny/scores.csv").read_text()
