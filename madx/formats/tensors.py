@@ -19,6 +19,7 @@ from madx.foreign import open_regular
 from madx.formats.manifest import LARGEST
 from madx.store import new_file, write_bytes
 
+MAX_REPEATED = 1 << 30  # bytes of tensors that a pickle names more than once; each becomes one of its own
 MAX_HEADER = 8 << 20  # bytes of a safetensors file's header: some 50,000 tensors
 
 
@@ -112,4 +113,7 @@ def _from_pickle(path: Path, size: int) -> dict[str, Tensor]:
     claimed = sum(different.values())
     if claimed > size:
         raise InputError(f"{path}: refused, its tensors claim {claimed} bytes and the file has {size}")
+    repeated = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) - claimed
+    if repeated > MAX_REPEATED:
+        raise InputError(f"{path}: refused, it names the same tensors again and again, {repeated} bytes of them")
     return tensors

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
+from madx.formats import tensors
 from madx.formats.adapterhub import (
     config_from_spec,
     load_adapter,
@@ -23,6 +24,7 @@ from madx.formats.adapterhub import (
 )  # fmt: skip
 from madx.formats.card import card
 from madx.formats.manifest import read_manifest
+from madx.formats.tensors import read_tensors
 from madx.store import UMASK
 
 LANGUAGE = BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec(), leave_out=(1,))
@@ -178,6 +180,16 @@ def test_a_pickle_that_claims_terabytes_is_refused_before_memory_is_asked_for(
         assert (folder / "pytorch_adapter.bin").stat().st_size < 4000
         with pytest.raises(InputError, match="its tensors claim"):
             load_adapter(folder, tiny)
+
+
+def test_a_pickle_that_names_one_tensor_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name becomes a tensor of its own."""
+    one = torch.ones(1000)
+    torch.save({f"t{number}": one for number in range(50)}, tmp_path / "pytorch_adapter.bin")
+    assert len(read_tensors(tmp_path, "adapter.safetensors", "pytorch_adapter.bin")) == 50
+    monkeypatch.setattr(tensors, "MAX_REPEATED", 40 * 4000)
+    with pytest.raises(InputError, match="names the same tensors again and again"):
+        read_tensors(tmp_path, "adapter.safetensors", "pytorch_adapter.bin")
 
 
 def test_a_pickle_that_claims_more_than_its_file_holds_is_refused(tiny: Encoder, tmp_path: Path) -> None:

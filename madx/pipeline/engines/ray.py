@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 WAIT = 0.5  # seconds
 OBJECTS = 80 << 20  # bytes of Ray's own store; all that is in it are words
+TOKEN = Path.home() / ".ray" / "auth_token"
 MOST = 1000  # steps that Ray is given at once; it slows down where very many wait
 
 
@@ -67,6 +68,8 @@ class Ray:
 @contextmanager
 def ray_engine(plan: Plan, session: Session, address: str | None, cores: int) -> Iterator[Ray]:
     """Within, a cluster of this machine's cores (and GPUs), or the one at `address`. Raises InputError."""
+    if address is not None and TOKEN.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # as `ray start` does where there is one; before the import
     try:
         import ray
     except ImportError:
