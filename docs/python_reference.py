@@ -1,6 +1,7 @@
 """Writes python.md, the reference of `import madx`, from its docstrings: python docs/python_reference.py."""
 
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def entry(name: str) -> str:
 
 
 def signature(function: object) -> str:
-    return str(inspect.signature(function)).replace("'", "")  # type: ignore[arg-type]
+    """Defaults that are functions have addresses, which are no part of it."""
+    said = str(inspect.signature(function)).replace("'", "")  # type: ignore[arg-type]
+    return re.sub(r"<function [^>]*<lambda> at 0x[0-9a-f]+>", "...", said)
 
 
 def page() -> str:

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import SHARED
+from tiny_encoders import SHARED
 
 from madx.catalog.find import Catalogue, packaged
 from madx.config import InputError

@@ -52,11 +52,11 @@ def estimate(plan: Plan, session: Session) -> dict[str, float]:
     Where steps of a stage are finished in this store, their rate is taken; it is another machine's if they came from
     there. Nothing for an encoder that is still to be downloaded.
     """
-    if not plan.encoder.is_here:
-        return {}
     to_do = [step for step in plan.steps if not session.store.is_done(step.name)]
     if not any(isinstance(step, LanguageStage | TaskStage | Evaluation) for step in to_do):
         return {step.name: _text_seconds(step, session) for step in to_do}
+    if not plan.encoder.is_here:
+        return {}
     encoder = session.encoder(plan.encoder)
     work_of = _counter(encoder, session)
     done = [step for step in plan.steps if session.store.is_done(step.name)]

@@ -42,7 +42,7 @@ def test_a_stack_is_the_formula_of_the_paper() -> None:
     s = x0 + r
     a_l = language.update(norm(s))
     expected = norm(s + a_l + task.update(norm(s + a_l)))
-    site = SiteModules({"l": language, "t": task}.get, {}.get, before=norm, after=norm)
+    site = SiteModules({"l": language, "t": task}.get, {}.get, {}.__getitem__, before=norm, after=norm)
     assert torch.allclose(composed_output(Stack("l", "t"), site, Passing(x0, r)), expected, atol=1e-6)
 
 

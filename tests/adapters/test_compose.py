@@ -124,7 +124,7 @@ def site_of(specs: list[BottleneckSpec | None], layout: str) -> tuple[SiteModule
         layout
     ]
     through = Passing(x0, r, norm(x0 + r) if layout == "post-norm" else None)
-    return SiteModules(modules.get, {}.get, before, after), through
+    return SiteModules(modules.get, {}.get, {}.__getitem__, before, after), through
 
 
 def literally(specs: list[BottleneckSpec | None], site: SiteModules, x0: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
@@ -198,6 +198,6 @@ def test_each_part_of_a_batch_is_its_child_alone(
 def test_a_fusion_of_an_adapter_with_itself_has_its_residual_once(spec: BottleneckSpec, residual_before: bool) -> None:
     site, through = site_of([spec], "post-norm")
     layer = FusionLayer(WIDTH, FusionSpec(value=False, residual_before=residual_before)).double()
-    site = SiteModules(site.bottleneck, {"a,a": layer}.get, site.before, site.after)
+    site = SiteModules(site.bottleneck, {"a,a": layer}.get, site.mix, site.before, site.after)
     alone: Any = composed_output("a", site, through)
     torch.testing.assert_close(composed_output(Fuse("a", "a"), site, through), alone, rtol=1e-11, atol=1e-11)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import FAMILIES, make_encoder
+from tiny_encoders import FAMILIES, make_encoder
 from transformers import AutoModelForMaskedLM
 
 from madx.adapters.fusion import FusionSpec

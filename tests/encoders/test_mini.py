@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUICKSTART, make_encoder
+from tiny_encoders import QUICKSTART, make_encoder
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from madx.config import InputError

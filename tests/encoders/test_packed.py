@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FAMILIES, VOCABULARY, make_encoder
+from tiny_encoders import FAMILIES, VOCABULARY, make_encoder
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.encoders.encoder import Encoder, load_encoder

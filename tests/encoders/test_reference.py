@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import make_encoder
 from huggingface_hub import HfApi
+from tiny_encoders import make_encoder
 
 from madx.config import InputError, digest
 from madx.encoders.reference import resolve_encoder

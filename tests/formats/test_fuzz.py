@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_encoder
 from safetensors.torch import load_file, save_file
+from tiny_encoders import make_encoder
 
 from madx.adapters.heads import Head, HeadSpec
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import QUICKSTART
+from tiny_encoders import QUICKSTART
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from madx.encoders.encoder import load_encoder

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import SHARED
+from tiny_encoders import SHARED
 
 from madx.catalog.find import Catalogue
 from madx.catalog.task import TaskSpec

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import SHARED
+from tiny_encoders import SHARED
 
 from madx.catalog.find import Catalogue
 from madx.catalog.task import Columns, Splits, TaskSpec
