@@ -247,7 +247,8 @@ class Store:
         if self.is_done(name):
             raise RunError(f"{self.folder(name)} is finished already")
         with io_errors(self.folder(name)):
-            files = {path.name: file_digest(path) for path in self._artefacts(name)}
+            folder = self.folder(name)
+            files = {path.relative_to(folder).as_posix(): file_digest(path) for path in self._artefacts(name)}
             done = json.loads(json.dumps({**result, "files": files}))  # as it will be read
             write_json(self.folder(name) / DONE, {**done, "seal": _seal(done)})
         seen = self._look(name)
@@ -255,7 +256,7 @@ class Store:
         seen.checked = True  # just now
 
     def _artefacts(self, name: str) -> list[Path]:
-        paths = sorted(self.folder(name).iterdir())
+        paths = sorted(self.folder(name).rglob("*"))
         return [p for p in paths if p.is_file() and p.name[0] != "." and p.name not in (DONE, *FOR_PEOPLE)]
 
     def _look(self, name: str) -> _Seen | None:

@@ -176,3 +176,18 @@ def test_a_store_where_nothing_can_be_written_is_one_line(tmp_path: Path) -> Non
     (tmp_path / "store").write_text("a file")
     with pytest.raises(RunError, match="store.*run the same command again"), Store(tmp_path / "store").claim("a-b-1"):
         pass
+
+
+def test_files_in_a_steps_own_folders_are_sealed_too(tmp_path: Path) -> None:
+    """A fusion keeps each adapter in a folder of its name."""
+    store = Store(tmp_path)
+    with store.claim("task-pos-1") as folder:
+        assert folder is not None
+        (folder / "task pos 0").mkdir()
+        (folder / "task pos 0" / "adapter.safetensors").write_bytes(b"weights")
+        store.finish("task-pos-1", {"seconds": 0.0, "memory_mb": 0, "result": {}})
+    assert Store(tmp_path).is_whole("task-pos-1")
+    (tmp_path / "task-pos-1" / "task pos 0" / "adapter.safetensors").write_bytes(b"weighty")
+    damaged = Store(tmp_path)
+    assert not damaged.is_whole("task-pos-1")
+    assert "task pos 0/adapter.safetensors: damaged" in damaged.problem("task-pos-1")
