@@ -5,7 +5,7 @@ No torch, no transformers: a plan needs only this.
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from madx.config import PLACE, Frozen, InputError, digest, file_digest, first_line
 
@@ -51,6 +51,11 @@ class EncoderRef(Frozen):
     @property
     def path(self) -> str:
         return self.folder or self.name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """For the manifest of what was made on it: `base_model`."""
+        return self.model_dump(include={"name", "digest", "revision"})
 
     @property
     def is_here(self) -> bool:

@@ -5,10 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from madx.foreign import markdown_text
-from madx.formats.manifest import read_manifest, without_place
+from madx.formats.manifest import read_manifest, seal, without_place
 from madx.store import write_text
 
 Score = dict[str, Any]  # a row of scores.csv
+
+
+def seal_with_card(folder: Path, about: dict[str, Any]) -> None:
+    """The manifest and the card of an adapter that was just made: the last things that are done to its folder."""
+    seal(folder, about)
+    write_card(folder, folder.name)
 
 
 def write_card(folder: Path, name: str, scores: Sequence[Score] = ()) -> None:

@@ -16,10 +16,10 @@ from madx.adapters.spec import Matrix
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.encoders.linears import LinearParts
+from madx.formats.adapterhub import PICKLE, WEIGHTS
 from madx.formats.tensors import read_tensors
 
 ATTENTION: dict[str, Matrix] = {"q": "query", "k": "key", "v": "value"}
-WEIGHTS, PICKLE = "adapter.safetensors", "pytorch_adapter.bin"
 # what would change the numbers, and its value where it doesn't
 PLAIN = {"use_gating": False, "use_dora": False, "vera_b": None, "vera_d": None}
 

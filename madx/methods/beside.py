@@ -29,7 +29,6 @@ class BesideLinears(Method):
     """What the two have in common: names, and PEFT's folders."""
 
     stored: ClassVar[Stored] = "beside"
-    shared: ClassVar[bool] = False  # `madx adapters` knows AdapterHub's folders
 
     def parts(self, encoder: Encoder) -> Mapping[str, LowRank | Scaled | ScaledInput]:
         """New ones, by the path of their layer."""
@@ -41,9 +40,6 @@ class BesideLinears(Method):
         encoder.changes[name] = change
         encoder.activate(name)
         return {f"beside.{key}": parameter for key, parameter in change.named_parameters()}
-
-    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
-        encoder.activate(*([language] if language else []), name)
 
     def save(self, folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
         save_peft(folder, encoder, name)

@@ -38,9 +38,6 @@ class BottleneckAdapter(Method):
         encoder.activate(name)
         return {f"adapter.{key}": parameter for key, parameter in adapter.named_parameters()}
 
-    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
-        encoder.activate(*([language] if language else []), name)
-
     def lowest_layer(self, encoder: Encoder) -> int:
         left_out = self.spec.in_layers(encoder.num_layers).leave_out
         return next((i for i in range(encoder.num_layers) if i not in left_out), encoder.num_layers - 1)

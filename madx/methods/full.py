@@ -22,7 +22,6 @@ class Full(Method):
 
     what: ClassVar[str] = "encoder"
     stored: ClassVar[Stored] = "encoder"
-    shared: ClassVar[bool] = False
 
     def borrowed(self, encoder: Encoder) -> AbstractContextManager[None]:
         return encoder.lent(*encoder.base.parameters())

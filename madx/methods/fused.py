@@ -31,7 +31,6 @@ class FusedAdapters(Method):
 
     what: ClassVar[str] = "fusion"
     stored: ClassVar[Stored] = "fusion"
-    shared: ClassVar[bool] = False
     over: tuple[Step, ...] = ()
 
     def attach(self, encoder: Encoder, name: str, seed: int, session: Session) -> dict[str, nn.Parameter]:
@@ -48,9 +47,6 @@ class FusedAdapters(Method):
             encoder.adapters.get(one).requires_grad_(False)
         encoder.setups[name] = Fuse(*fused, name=name)
         encoder.activate(name)
-
-    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
-        encoder.activate(*([language] if language else []), name)
 
     def penalty(self, encoder: Encoder, name: str) -> Tensor | None:
         """0.01 ||I - W_v||^2, of every fusion layer."""

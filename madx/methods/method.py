@@ -24,7 +24,11 @@ class Method(Frozen):
 
     what: ClassVar[str]  # in words, for manifests and cards
     stored: ClassVar[Stored] = "adapter"
-    shared: ClassVar[bool] = True  # what is saved is an adapter, which people can pass on
+
+    @property
+    def shared(self) -> bool:
+        """Whether what is saved is an adapter as AdapterHub has them, which people can pass on (`madx adapters`)."""
+        return self.stored == "adapter"
 
     def borrowed(self, encoder: Encoder) -> AbstractContextManager[None]:
         """Within, this method may do to the encoder what it does; after, the encoder is what it was."""
@@ -39,7 +43,7 @@ class Method(Frozen):
 
     def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
         """Swap the language adapter below the trained part; None: no language adapter."""
-        raise NotImplementedError
+        encoder.activate(*([language] if language else []), name)
 
     def penalty(self, encoder: Encoder, name: str) -> Tensor | None:
         """A term of its own in every update's loss, a scalar."""

@@ -20,10 +20,6 @@ SPEC, FILE = "mixture.json", "mixture.safetensors"
 class Mixture(Method):
     what: ClassVar[str] = "mixture"
     stored: ClassVar[Stored] = "mixture"
-    shared: ClassVar[bool] = False
-
-    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
-        encoder.activate(*([language] if language else []), name)
 
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:
         """All of them, and `name` for the mixture, with equal weights."""

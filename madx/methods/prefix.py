@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 class PrefixTuning(Method):
     what: ClassVar[str] = "prefix"
     stored: ClassVar[Stored] = "prefix"
-    shared: ClassVar[bool] = False
     length: int = Field(30, ge=1)
     bottleneck_size: int = Field(512, ge=1)
 
@@ -36,9 +35,6 @@ class PrefixTuning(Method):
         encoder.changes[name] = PrefixChange(encoder, prefix)
         encoder.activate(name)
         return {f"prefix.{key}": parameter for key, parameter in prefix.named_parameters()}
-
-    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
-        encoder.activate(*([language] if language else []), name)
 
     def sized(self, size: int) -> Method:
         """The width of the map that makes the prefix, which has most of the parameters."""

@@ -35,16 +35,12 @@ class ChangedWeights(Method):
 
     what: ClassVar[str] = "sparse change"
     stored: ClassVar[Stored] = "change"
-    shared: ClassVar[bool] = False
 
     @contextmanager
     def borrowed(self, encoder: Encoder) -> Iterator[None]:
         """The decoder stays what it was, while the embeddings that it is tied to are trained."""
         with encoder.lent(), encoder.decoder_apart():
             yield
-
-    def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
-        encoder.activate(*([language] if language else []), name)
 
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:
         weights, tensors = dict(encoder.base.named_parameters()), load_tensors(folder / FILE)

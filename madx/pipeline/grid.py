@@ -7,7 +7,7 @@ a module that its line names: what is trained (methods/), or how a language gets
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from madx.adapters.spec import BottleneckSpec
@@ -83,7 +83,7 @@ def fusion_of_sources(recipe: Recipe) -> Trained:
         ]
         return _fused(planner, first, alone)
 
-    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+    return replace(task_adapter(recipe), after=fused)
 
 
 def _dev_of(first: TaskStage, language: str) -> tuple[LabelledData, ...]:
@@ -100,7 +100,7 @@ def fusion_of_tasks(recipe: Recipe) -> Trained:
         return _fused(planner, first, [planner.cell(task, "madx", code, first.seed).stage
                                        for task in map(planner.task, recipe.tasks)])  # fmt: skip
 
-    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+    return replace(task_adapter(recipe), after=fused)
 
 
 def fusion_of_languages(recipe: Recipe) -> Trained:
@@ -110,7 +110,7 @@ def fusion_of_languages(recipe: Recipe) -> Trained:
         codes = [planner.source_codes[0], *planner.others(planner.source_codes[0])]
         return _fused(planner, first, [planner.language_adapter(code) for code in codes])
 
-    return Trained(BottleneckAdapter(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, fused)
+    return replace(task_adapter(recipe), after=fused)
 
 
 def _fused(planner: Planner, first: TaskStage, over: Sequence[Step]) -> TaskStage:

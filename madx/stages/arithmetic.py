@@ -13,8 +13,7 @@ from madx.corpora.packing import Blocks
 from madx.corpora.prepare import TRAIN
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter, save_adapter
-from madx.formats.card import write_card
-from madx.formats.manifest import seal
+from madx.formats.card import seal_with_card
 from madx.stages.masked_lm import held_out_loss
 from madx.stages.merge import combined
 from madx.stages.session import Session
@@ -56,11 +55,10 @@ class Arithmetic(AdapterStep):
         about = {
             "kind": "language adapter",
             "language": self.subject,
-            "base_model": self.encoder.model_dump(include={"name", "digest", "revision"}),
+            "base_model": self.encoder.about,
             "merged_from": {self.own.subject: best, self.other.subject: round(1 - best, 6)},
         }
-        seal(folder, about)
-        write_card(folder, folder.name)
+        seal_with_card(folder, about)
         return {
             "lambda": best,
             "losses": {str(share): round(loss, 4) for share, loss in losses.items()},

@@ -5,29 +5,23 @@ an adapter too. What is generated is an ordinary adapter: swapped, merged, pushe
 """
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from madx.adapters.bank import Adapter
 from madx.adapters.generator import Generated, Generator
-from madx.adapters.spec import BottleneckSpec
-from madx.config import Frozen, InputError
+from madx.config import Frozen
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
-from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import save_adapter
-from madx.formats.card import write_card
-from madx.formats.manifest import seal
-from madx.formats.tensors import load_tensors, save_tensors
-from madx.stages.many_texts import ManyTexts
+from madx.formats.card import seal_with_card
+from madx.formats.tensors import load_tensors
+from madx.stages.joint import JointStage, Use
 from madx.stages.session import Session
-from madx.stages.text import TextStage
-from madx.step import AdapterStep, Result, Step
-from madx.training.fit import Schedule, Validation, fit
+from madx.step import AdapterStep, Result
 
-FILE = "generator.safetensors"
 ADAPTER = " generated"  # its name in the encoder while it is trained
 
 
@@ -38,61 +32,28 @@ class Described(Frozen):
     values: tuple[float, ...]
 
 
-class GeneratorStage(Step):
+class GeneratorStage(JointStage):
+    """Its adapters have no invertible part."""
+
     stage: ClassVar[str] = "generator"
-    encoder: EncoderRef
-    texts: tuple[TextStage, ...]
+    file: ClassVar[str] = "generator.safetensors"
     described: tuple[Described, ...]  # in the order of the texts
-    spec: BottleneckSpec  # of the adapters; without an invertible part
     layer_shared: bool = False
-    schedule: Schedule
-    batch_tokens: int
-    softmax: Literal["full", "corpus"] = "full"
-    seed: int = 1
 
-    @property
-    def subject(self) -> str:
-        return f"{len(self.texts)}-languages"
-
-    def check(self, session: Session) -> None:
-        try:
-            self.spec.in_layers(session.encoder(self.encoder).num_layers)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-
-    def run(self, folder: Path, session: Session) -> Result:
-        encoder = session.encoder(self.encoder)
-        head = list(encoder.lm_head.trainable())
+    def attach(self, encoder: Encoder) -> tuple[dict[str, nn.Parameter], Use]:
         about = {d.language: torch.tensor(d.values, device=encoder.device) for d in self.described}
-        with encoder.lent(*head), encoder.training():
-            torch.manual_seed(seed_of("generator", self.subject, self.seed))
-            adapter = encoder.add(ADAPTER, self.spec)
-            generator = Generator(adapter, len(self.described[0].values), self.layer_shared).to(encoder.device)
-            generated = Generated(adapter)
-            encoder.activate(ADAPTER)
-            parameters = dict(generator.named_parameters())
-            parameters.update({f"lm_head.{i}": parameter for i, parameter in enumerate(head)})
-            for parameter in parameters.values():
-                parameter.requires_grad_(True)
-            texts = ManyTexts.of(
-                encoder, self.texts, self.softmax, self.seed, session,
-                use=lambda code: generated.put(generator(about[code])),
-            )  # fmt: skip
-            result = fit(
-                parameters,
-                self.schedule,
-                lambda step: texts.parts(step, self.batch_tokens, self.seed),
-                session.training(folder, self.seed, f"generator of {self.subject}"),
-                Validation(texts.held_out_losses, at=[0, self.schedule.steps]),
-            )
-            save_tensors(folder / FILE, generator.state_dict())
-        return result
+        torch.manual_seed(seed_of("generator", self.subject, self.seed))
+        adapter = encoder.add(ADAPTER, self.spec)
+        generator = Generator(adapter, len(self.described[0].values), self.layer_shared).to(encoder.device)
+        generated = Generated(adapter)
+        encoder.activate(ADAPTER)
+        return dict(generator.named_parameters()), lambda code: generated.put(generator(about[code]))
 
     def generate(self, about_N: Tensor, encoder: Encoder, session: Session) -> dict[str, Tensor]:
         """The tensors of an adapter for a language that is described so."""
         shape = Adapter(self.spec, encoder.width, encoder.num_layers, encoder.adapters.embedding_width)
         generator = Generator(shape, len(about_N), self.layer_shared)
-        generator.load_state_dict(load_tensors(session.folder(self) / FILE))
+        generator.load_state_dict(load_tensors(session.folder(self) / self.file))
         with torch.no_grad():
             return generator(about_N)  # type: ignore[no-any-return]
 
@@ -117,9 +78,8 @@ class GeneratedAdapter(AdapterStep):
         about = {
             "kind": "language adapter",
             "language": self.subject,
-            "base_model": self.generator.encoder.model_dump(include={"name", "digest", "revision"}),
+            "base_model": self.generator.encoder.about,
             "generated_from": {"languages": trained_on, "layer_shared": self.generator.layer_shared},
         }
-        seal(folder, about)
-        write_card(folder, folder.name)
+        seal_with_card(folder, about)
         return {"trained_on_its_text": self.subject in trained_on, "warnings": []}

@@ -14,17 +14,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from madx.config import Frozen, InputError, RunError
+from madx.config import Frozen, RunError
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter
-from madx.formats.card import write_card
-from madx.formats.manifest import seal
+from madx.formats.card import seal_with_card
 from madx.formats.tensors import save_tensors
 from madx.methods.method import Method, Stored
 from madx.stages.alignment import AlignedText, Alignment
-from madx.stages.masked_lm import MaskedLm
+from madx.stages.masked_lm import MaskedLm, check_head
 from madx.stages.near_frozen import NearFrozen
 from madx.stages.session import Session
 from madx.stages.text import TextStage
@@ -74,8 +73,7 @@ class LanguageStage(AdapterStep):
     def check(self, session: Session) -> None:
         encoder = session.encoder(self.encoder)
         self.method.check(encoder)
-        if not encoder.lm_head_is_trained:
-            raise InputError(f"model '{self.encoder.name}' has no trained masked-LM head; stage one needs one")
+        check_head(encoder)
         if self.alignment:
             self.alignment.parallel.pairs()
 
@@ -166,15 +164,14 @@ class LanguageStage(AdapterStep):
             return
         if head:
             save_tensors(folder / "lm_head.safetensors", {str(i): parameter for i, parameter in enumerate(head)})
-        seal(folder, self._about(session, result))
-        write_card(folder, folder.name)
+        seal_with_card(folder, self._about(session, result))
 
     def _about(self, session: Session, result: Result) -> dict[str, Any]:
         corpus = self.text.corpus
         about = {
             "kind": self._kind,
             "language": self.subject,
-            "base_model": self.encoder.model_dump(include={"name", "digest", "revision"}),
+            "base_model": self.encoder.about,
             "corpus": {
                 "sources": [s.model_dump(exclude_none=True) for text, _ in self._texts for s in text.corpus.sources],
                 "digests": [digest for text, _ in self._texts for digest in text.corpus.digests],

@@ -24,6 +24,12 @@ from madx.encoders.lm_head import Decoder
 from madx.training.fit import Part
 
 
+def check_head(encoder: Encoder) -> None:
+    """Raises InputError where there is no masked-LM head that was trained."""
+    if not encoder.lm_head_is_trained:
+        raise InputError(f"model '{encoder.ref.name}' has no trained masked-LM head; stage one needs one")
+
+
 @dataclass(frozen=True)
 class MaskedLm:
     """Packed text as an aim of training, for an encoder as it is then set up."""

@@ -20,8 +20,7 @@ from madx.corpora.prepare import HELD_OUT
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter, save_adapter
-from madx.formats.card import write_card
-from madx.formats.manifest import seal
+from madx.formats.card import seal_with_card
 from madx.stages.masked_lm import held_out_loss
 from madx.stages.session import Session
 from madx.stages.text import TextStage
@@ -61,11 +60,10 @@ class MergedAdapter(AdapterStep):
         about = {
             "kind": "language adapter",
             "language": self.language,
-            "base_model": self.encoder.model_dump(include={"name", "digest", "revision"}),
+            "base_model": self.encoder.about,
             "merged_from": weights,
         }
-        seal(folder, about)
-        write_card(folder, folder.name)
+        seal_with_card(folder, about)
         return {"merged_from": weights, **self._judged(encoder, session)}
 
     def _judged(self, encoder: Encoder, session: Session) -> Result:

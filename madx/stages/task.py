@@ -160,7 +160,7 @@ class TaskStage(Step):
             "task": self.subject,
             "columns": self.train[0].task.columns.model_dump(exclude_none=True),
             "source": [data.language for data in self.train],
-            "base_model": self.encoder.model_dump(include={"name", "digest", "revision"}),
+            "base_model": self.encoder.about,
             "language_adapters": [adapter.subject for adapter in self.below],
             "hyper_parameters": {**self.method.about(), **self.model_dump(include=settings)},
             "dev": result["evaluations"],

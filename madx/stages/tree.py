@@ -6,7 +6,7 @@ modelling, each batch through the path of its language. A language without text 
 
 import re
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -14,20 +14,14 @@ from torch import nn
 from madx.adapters.setup import Stack
 from madx.adapters.spec import BottleneckSpec
 from madx.catalog.language import Language
-from madx.config import InputError
 from madx.device import seed_of
-from madx.encoders.reference import EncoderRef
+from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import save_adapter
-from madx.formats.card import write_card
-from madx.formats.manifest import seal
-from madx.formats.tensors import load_tensors, save_tensors
-from madx.stages.many_texts import ManyTexts
+from madx.formats.card import seal_with_card
+from madx.formats.tensors import load_tensors
+from madx.stages.joint import JointStage, Use
 from madx.stages.session import Session
-from madx.stages.text import TextStage
-from madx.step import AdapterStep, Result, Step
-from madx.training.fit import Schedule, Validation, fit
-
-FILE = "adapters.safetensors"  # of every node, by its number
+from madx.step import AdapterStep, Result
 
 
 def path_of(language: Language) -> tuple[str, ...]:
@@ -39,22 +33,12 @@ def path_of(language: Language) -> tuple[str, ...]:
     return tuple(f"node-{re.sub('[^A-Za-z0-9]+', '-', name)}" for name in names)
 
 
-class TreeStage(Step):
+class TreeStage(JointStage):
     """The joint training. `paths`: for each text, the nodes that its language is read through, the highest first."""
 
     stage: ClassVar[str] = "tree"
-    encoder: EncoderRef
-    texts: tuple[TextStage, ...]
+    file: ClassVar[str] = "adapters.safetensors"  # of every node, by its number
     paths: tuple[tuple[str, ...], ...]
-    spec: BottleneckSpec
-    schedule: Schedule
-    batch_tokens: int
-    softmax: Literal["full", "corpus"] = "full"
-    seed: int = 1
-
-    @property
-    def subject(self) -> str:
-        return f"{len(self.texts)}-languages"
 
     @property
     def nodes(self) -> list[str]:
@@ -65,40 +49,15 @@ class TreeStage(Step):
         first = any(path[0] == node for path in self.paths)
         return self.spec if first else self.spec.model_copy(update={"invertible": None})
 
-    def check(self, session: Session) -> None:
-        try:
-            self.spec.in_layers(session.encoder(self.encoder).num_layers)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-
-    def run(self, folder: Path, session: Session) -> Result:
-        encoder = session.encoder(self.encoder)
-        head = list(encoder.lm_head.trainable())
-        with encoder.lent(*head), encoder.training():
-            parameters: dict[str, nn.Parameter] = {f"lm_head.{i}": p for i, p in enumerate(head)}
-            for node in self.nodes:
-                torch.manual_seed(seed_of("adapter of a node", node, self.seed))
-                adapter = encoder.add(node, self.spec_of(node))
-                parameters.update({f"{node}.{name}": p for name, p in adapter.named_parameters()})
-            for parameter in parameters.values():
-                parameter.requires_grad_(True)
-            for text, path in zip(self.texts, self.paths, strict=True):
-                encoder.setups[text.subject] = Stack(*path)
-            texts = ManyTexts.of(encoder, self.texts, self.softmax, self.seed, session, encoder.activate)
-            result = fit(
-                parameters,
-                self.schedule,
-                lambda step: texts.parts(step, self.batch_tokens, self.seed),
-                session.training(folder, self.seed, f"adapters of the tree of {self.subject}"),
-                Validation(texts.held_out_losses, at=[0, self.schedule.steps]),
-            )
-            tensors = {
-                f"{number}.{key}": tensor
-                for number, node in enumerate(self.nodes)
-                for key, tensor in encoder.adapters.get(node).state_dict().items()
-            }
-            save_tensors(folder / FILE, tensors)
-        return result
+    def attach(self, encoder: Encoder) -> tuple[dict[str, nn.Parameter], Use]:
+        parameters: dict[str, nn.Parameter] = {}
+        for number, node in enumerate(self.nodes):
+            torch.manual_seed(seed_of("adapter of a node", node, self.seed))
+            adapter = encoder.add(node, self.spec_of(node))
+            parameters.update({f"{number}.{name}": p for name, p in adapter.named_parameters()})
+        for text, path in zip(self.texts, self.paths, strict=True):
+            encoder.setups[text.subject] = Stack(*path)
+        return parameters, encoder.activate
 
 
 class NodeAdapter(AdapterStep):
@@ -115,7 +74,7 @@ class NodeAdapter(AdapterStep):
     def run(self, folder: Path, session: Session) -> Result:
         encoder = session.encoder(self.tree.encoder)
         start = f"{self.tree.nodes.index(self.node)}."
-        tensors = load_tensors(session.folder(self.tree) / FILE)
+        tensors = load_tensors(session.folder(self.tree) / self.tree.file)
         own = {key.removeprefix(start): tensor for key, tensor in tensors.items() if key.startswith(start)}
         encoder.add(self.node, self.tree.spec_of(self.node)).load_state_dict(own)
         save_adapter(folder, encoder, self.node)
@@ -123,9 +82,8 @@ class NodeAdapter(AdapterStep):
         about = {
             "kind": "adapter of a family's node",
             "node": self.node,
-            "base_model": self.tree.encoder.model_dump(include={"name", "digest", "revision"}),
+            "base_model": self.tree.encoder.about,
             "trained_on": below,
         }
-        seal(folder, about)
-        write_card(folder, folder.name)
+        seal_with_card(folder, about)
         return {"trained_on": below, "warnings": []}
