@@ -96,3 +96,14 @@ def test_stage_two_pairs_sources_and_adapters_by_place() -> None:
     pair = Over(["nno+eng"], ["eng", "deu"], cycle=True)
     assert (pair.of("eng"), pair.of("deu")) == ("nno+eng", "nno+eng")
     assert Over([], ["eng"], cycle=False).of_batch(3, "eng") is None
+
+
+def test_joint_trainings_need_a_trained_masked_lm_head_too(project: Path) -> None:
+    session = Session(Store(project / "store"), torch.device("cpu"))
+    planner = Planner(load_recipe(project / "recipe.toml", []), Catalogue(project), None, project)
+    for stage in (planner.joint.tree, planner.joint.generator):
+        stage.check(session)
+        session.encoder(stage.encoder).lm_head_is_trained = False
+        with pytest.raises(InputError, match="no trained masked-LM head; stage one needs one"):
+            stage.check(session)
+        session.encoder(stage.encoder).lm_head_is_trained = True
