@@ -110,7 +110,8 @@ def _told(sample: Sequence[str]) -> str:
     best, count = votes.most_common(1)[0]
     if best is None or count < 0.6 * sum(votes.values()):
         raise InputError(f"lingua isn't sure about this text; {ask}")
-    return best.iso_code_639_3.name.lower()
+    code: str = best.iso_code_639_3.name
+    return code.lower()
 
 
 def _language(catalogue: Catalogue, asked: str, name: str | None, sample: Sequence[str]) -> tuple[Language, bool]:
