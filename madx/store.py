@@ -283,20 +283,16 @@ class Store:
 
 
 def _read_done(path: Path, identity: tuple[int, int, int]) -> _Seen:
-    damaged = f"{path}: damaged"
     try:
         done = read_json_object(path)
     except (InputError, RunError):
-        return _Seen(identity, {}, damaged)
+        return _Seen(identity, {}, f"{path}: damaged")
     seal = done.pop("seal", None)
     if seal is None:
-        kinds = (set(done), type(done.get("seconds")), type(done.get("result")))
-        whole = kinds == (UNSEALED, float, dict)
+        whole = (set(done), type(done.get("seconds")), type(done.get("result"))) == (UNSEALED, float, dict)
     else:
         whole = seal == _seal(done)
-    if not whole:
-        return _Seen(identity, {}, damaged)
-    return _Seen(identity, done)
+    return _Seen(identity, done) if whole else _Seen(identity, {}, f"{path}: damaged")
 
 
 def _seal(done: dict[str, Any]) -> str:

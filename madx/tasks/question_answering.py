@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError
@@ -21,6 +20,7 @@ from madx.tasks.flexible import load_head as load_head
 from madx.tasks.flexible import new_head
 from madx.tasks.flexible import save_head as save_head
 from madx.tasks.metrics import Metric, answer_metrics
+from madx.tasks.squad import COLUMNS_READ, Answer, example_of, questions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,16 +28,8 @@ if TYPE_CHECKING:
     from madx.tasks.batches import Batch, Tokens
 
 METRICS = ("f1-squad", "em", "f1-mlqa", "qa-f1")
-COLUMNS_READ = ("question", "context", "answers")
 COLUMNS = ("answer",)
 OF_WORDS = False
-
-
-class Answer(TypedDict):
-    """`answer_start` counts characters of the context."""
-
-    text: str
-    answer_start: int
 
 
 LONGEST_ANSWER = 30  # tokens
@@ -52,58 +44,6 @@ def head(spec: TaskSpec, width: int) -> nn.Module:
     return new_head("question_answering", 2, width, layers=1)
 
 
-def _answers(value: object, context: str, where: str) -> list[Answer]:
-    """Answers as SQuAD has them, a list of objects, or as the Hub does, an object of lists. Raises InputError."""
-    if isinstance(value, dict):
-        texts, starts = value.get("text"), value.get("answer_start")
-        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
-            raise InputError(f"{where}: 'answers' should have lists 'text' and 'answer_start' of one length")
-        value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
-    if not isinstance(value, list) or any(not isinstance(answer, dict) for answer in value):
-        raise InputError(f"{where}: 'answers' should be a list of objects {{text, answer_start}}")
-    if not value:
-        raise InputError(
-            f"{where}: a question without an answer (as in SQuAD 2, or in test sets whose answers are not published); "
-            "every question needs one here: leave such questions out"
-        )
-    found: list[Answer] = []
-    for answer in value:
-        require(answer, ("text", "answer_start"), where)
-        text, start = text_of(answer, "text", where), answer["answer_start"]
-        if not isinstance(start, int) or isinstance(start, bool) or start < 0:
-            raise InputError(f"{where}: 'answer_start' should be a number of characters, not {json.dumps(start)[:40]}")
-        if not text.strip():
-            raise InputError(f"{where}: an answer without text")
-        if context[start : start + len(text)] != text:
-            raise InputError(f"{where}: the answer '{text[:40]}' is not at position {start} of the context")
-        found.append({"text": text, "answer_start": start})
-    return found
-
-
-def _example(row: Row, where: str) -> Example:
-    require(row, COLUMNS_READ, where)
-    question, context = (text_of(row, column, where) for column in COLUMNS_READ[:2])
-    answers = _answers([] if row.get("is_impossible") is True else row["answers"], context, where)
-    return Example(str(row.get("id", where)), (question, context), answers)
-
-
-def _flat(row: Row, where: str) -> Iterator[tuple[str, Row]]:
-    """The questions of an article of SQuAD's own files, `paragraphs` of `qas`; any other row is a question itself."""
-    if "paragraphs" not in row:
-        yield where, row
-        return
-    for paragraph in _objects(row["paragraphs"], "paragraphs", where):
-        require(paragraph, ("context", "qas"), where)
-        for question in _objects(paragraph["qas"], "qas", where):
-            yield f"{where}, question {question.get('id', '')}", {**question, "context": paragraph["context"]}
-
-
-def _objects(value: object, name: str, where: str) -> list[Row]:
-    if not isinstance(value, list) or any(not isinstance(one, dict) for one in value):
-        raise InputError(f"{where}: '{name}' should be a list of objects")
-    return value
-
-
 def read(path: Path, spec: TaskSpec) -> Reading:
     """Rows of question, context and answers [{text, answer_start}] (JSON lines, JSON, parquet); or SQuAD's articles."""
     if suffix_of(path) in (".tsv", ".csv"):
@@ -111,12 +51,12 @@ def read(path: Path, spec: TaskSpec) -> Reading:
     layout, examples = f"table {suffix_of(path)}", []
     for where, row in read_rows(path, ()):
         layout = "SQuAD's articles" if "paragraphs" in row else layout
-        examples += [_example(question, place) for place, question in _flat(row, where)]
+        examples += [example_of(question, place) for place, question in questions(row, where)]
     return Reading(examples, layout)
 
 
 def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
-    return Reading([_example(row, where) for where, row in hub_rows(hub, split)[1]], "Hub")
+    return Reading([example_of(row, where) for where, row in hub_rows(hub, split)[1]], "Hub")
 
 
 def contents(examples: Sequence[Example]) -> Contents:
