@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from madx.catalog.find import Catalogue
 from madx.catalog.language import TextSource
-from madx.config import digest
+from madx.config import Frozen, digest
 from madx.corpora.contamination import contamination
 from madx.corpora.documents import documents
 from madx.corpora.health import health
@@ -73,10 +73,13 @@ def legend(plan: Plan) -> dict[str, str]:
 
 
 def settings(plan: Plan) -> dict[str, str]:
-    """Every number and choice of how adapters are trained, defaults among them."""
-    tables = ("language_adapter", "task_adapter", "full", "evaluation")
-    plain = plan.recipe.model_dump(mode="json", exclude_none=True, include=set(tables))
-    return {f"{table}.{key}": str(value) for table in tables for key, value in plain[table].items()}
+    """Every number and choice of how adapters are trained, defaults among them: the recipe's tables, by dotted key."""
+    recipe, found = plan.recipe, dict[str, str]()
+    tables = {name: value for name, value in recipe if isinstance(value, Frozen)}
+    for table, settings in {**tables, **{f"task.{name}": value for name, value in recipe.task.items()}}.items():
+        plain = settings.model_dump(mode="json", exclude_none=True)
+        found |= {f"{table}.{key}": str(value) for key, value in plain.items()}
+    return found
 
 
 def dev_score(result: Json) -> Json:

@@ -78,7 +78,6 @@ def check(plan: Plan, session: Session) -> Checked:
 
 
 def _data_sets(plan: Plan, encoder: Encoder, texts: dict[str, TextStage], session: Session) -> list[DataSet]:
-    length = plan.recipe.task_adapter.max_length
     sets: dict[tuple[str, str, Split], LabelledData] = {}
     for cell in plan.cells:
         for data in (*cell.stage.train, *cell.stage.dev, *([cell.test] if cell.test else [])):
@@ -93,7 +92,7 @@ def _data_sets(plan: Plan, encoder: Encoder, texts: dict[str, TextStage], sessio
         for feature in data.kind.features(sample, tokens, data.task):
             lengths[feature.example] = max(lengths[feature.example], feature.length)
         statement: Statement = data.statement(read[key])
-        test = data.split == "test"
+        test, longest = data.split == "test", plan.recipe.stage_two(data.task.name).max_length
         text = texts.get(data.language)
         lines = [line for example in examples for line in data.kind.texts(example)] if test else []
         labelled = (
@@ -106,7 +105,7 @@ def _data_sets(plan: Plan, encoder: Encoder, texts: dict[str, TextStage], sessio
         found.append(
             DataSet(
                 *key, str(statement), statement.labels, max(lengths),
-                sum(n > min(length, encoder.max_length) for n in lengths) / len(lengths),
+                sum(n > min(longest, encoder.max_length) for n in lengths) / len(lengths),
                 _seen(lines, _documents(text, session), data.has_spaces) if test and text else None,
                 _seen(lines, labelled, data.has_spaces) if test else None,
             )

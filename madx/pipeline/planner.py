@@ -339,7 +339,7 @@ class Planner:
     def _new_task_stage(
         self, task: TaskSpec, row: Row, below: Sequence[AdapterStep], start: LanguageStage | None, seed: int
     ) -> TaskStage:
-        settings, trained = self.recipe.task_adapter, row.trains(self.recipe)
+        settings, trained = self.recipe.stage_two(task.name), row.trains(self.recipe)
         method = self._within_budget(trained.method)
         train = [self.labelled(task, code, "train") for code in self.source_codes]
         for code, data in zip(self.source_codes, train, strict=True):

@@ -79,6 +79,14 @@ class TaskAdapterSettings(Frozen):
         )
 
 
+class TaskSettings(Frozen):
+    """What one of several tasks has otherwise than `[task_adapter]`."""
+
+    epochs: int | None = Field(None, ge=1, le=1_000_000)
+    batch_size: int | None = Field(None, ge=1, le=1 << 20)
+    max_length: int | None = Field(None, ge=16, le=1 << 17)
+
+
 class FullSettings(Frozen):
     """The controls that train every weight; epochs and batch size are the task adapter's."""
 
@@ -193,6 +201,7 @@ class Recipe(Frozen):
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     language_adapter: LanguageAdapterSettings = LanguageAdapterSettings()
     task_adapter: TaskAdapterSettings = TaskAdapterSettings()
+    task: dict[str, TaskSettings] = {}
     full: FullSettings = FullSettings()
     sparse: SparseSettings = SparseSettings()
     lora: LoraSettings = LoraSettings()
@@ -230,6 +239,18 @@ class Recipe(Frozen):
             if method not in self.methods:
                 raise ValueError(f"limit.{method}: the recipe has no such method")
         return self
+
+    @model_validator(mode="after")
+    def _settings_are_of_tasks(self) -> "Recipe":
+        for task in self.task:
+            if task not in self.tasks:
+                raise ValueError(f"task.{task}: the recipe has no such task")
+        return self
+
+    def stage_two(self, task: str) -> TaskAdapterSettings:
+        """As a task has it."""
+        own = self.task.get(task, TaskSettings()).model_dump(exclude_none=True)
+        return self.task_adapter.model_copy(update=own)
 
     def toml(self) -> str:
         plain: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)

@@ -25,6 +25,7 @@ def test_languages_texts_test_sets_sizes_and_curves(project: Path, monkeypatch: 
     assert run["texts"]["swe"]["tokens"] > 2000
     assert "evaluated with the target's" in run["legend"]["madx"]
     assert run["settings"]["language_adapter.steps"] == "12"
+    assert run["settings"]["lora.rank"] == "8"  # every table of a recipe, defaults too
     tests = {test["target"]: test for test in run["tests"]}
     assert tests["swe"]["contamination"] == {"sentences": 2, "matched": 1, "long": 0, "overlapping": 0}
     assert tests["eng"]["contamination"]["matched"] == 18  # it is the source's training data

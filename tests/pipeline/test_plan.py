@@ -237,3 +237,15 @@ def test_stage_two_alone_is_for_methods_that_know_no_targets(three: Path) -> Non
     for method in ("tlr", "bad-x", "full-target-mlm"):
         with pytest.raises(InputError, match=f"method {method}: it is trained for targets"):
             plan.source_stage(plan.task("tags"), method, 1)
+
+
+def test_a_task_may_have_settings_of_its_own(project: Path) -> None:
+    plain, own = planner(project), planner(project, "task.tags.epochs=3")
+    stages = [p.source_stage(p.task("tags"), "madx", 1) for p in (plain, own)]
+    assert [stage.epochs for stage in stages] == [plain.recipe.task_adapter.epochs, 3]
+    assert stages[1] == stages[0].model_copy(update={"epochs": 3})  # and nothing else
+
+
+def test_settings_of_a_task_that_the_recipe_lacks_are_refused(project: Path) -> None:
+    with pytest.raises(InputError, match=r"task\.ner: the recipe has no such task"):
+        planner(project, "task.ner.epochs=3")
