@@ -16,6 +16,7 @@ from madx.corpora.prepare import HELD_OUT_SHARE, HELD_OUT_TOKENS
 from madx.encoders.encoder import Encoder
 from madx.pipeline.plan import Plan
 from madx.stages.evaluate import Evaluation
+from madx.stages.joint import JointStage
 from madx.stages.language import LanguageStage
 from madx.stages.session import Session
 from madx.stages.task import TaskStage
@@ -53,7 +54,7 @@ def estimate(plan: Plan, session: Session) -> dict[str, float]:
     there. Nothing for an encoder that is still to be downloaded.
     """
     to_do = [step for step in plan.steps if not session.store.is_done(step.name)]
-    if not any(isinstance(step, LanguageStage | TaskStage | Evaluation) for step in to_do):
+    if not any(map(_rate_of, to_do)):
         return {step.name: _text_seconds(step, session) for step in to_do}
     if not plan.encoder.is_here:
         return {}
@@ -61,20 +62,31 @@ def estimate(plan: Plan, session: Session) -> dict[str, float]:
     work_of = _counter(encoder, session)
     done = [step for step in plan.steps if session.store.is_done(step.name)]
     known = {
-        stage: _known_rate([step for step in done if step.stage == stage], work_of, session)
+        stage: _known_rate([step for step in done if _rate_of(step) == stage], work_of, session)
         for stage in (LanguageStage.stage, TaskStage.stage, Evaluation.stage)
     }
-    measured = None if all(known[step.stage] for step in to_do if step.stage in known) else measure(encoder)
+    measured = None if all(known[stage] for stage in map(_rate_of, to_do) if stage) else measure(encoder)
     seconds = {}
     for step in to_do:
-        work, rate = work_of(step), known.get(step.stage)
+        stage = _rate_of(step)
+        work, rate = work_of(step), known[stage] if stage else None
         if rate:
             seconds[step.name] = (work.learnt + work.read / 3) / rate
         elif measured:
-            learnt = measured.language if step.stage == LanguageStage.stage else measured.task
+            learnt = measured.language if stage == LanguageStage.stage else measured.task
             seconds[step.name] = work.learnt / learnt + work.read / measured.reading
         seconds[step.name] = seconds.get(step.name, 0.0) + _text_seconds(step, session)
     return seconds
+
+
+def _rate_of(step: Step) -> str | None:
+    """The stage whose tokens a second are a step's too; None: it takes no time to speak of."""
+    match step:
+        case LanguageStage() | JointStage():
+            return LanguageStage.stage
+        case TaskStage() | Evaluation():
+            return step.stage
+    return None
 
 
 def _known_rate(steps: Iterable[Step], work_of: Callable[[Step], Work], session: Session) -> float | None:
@@ -102,12 +114,16 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
             counted[name] = sum(sum(map(len, f.sequences)) for f in features) * len(examples) / len(sample)
         return counted[name]
 
+    def held_out(text: TextStage) -> float:
+        return min(HELD_OUT_TOKENS, HELD_OUT_SHARE * text_bytes(text, session) / BYTES_A_TOKEN)
+
     def work_of(step: Step) -> Work:
         match step:
+            case JointStage():
+                return Work(step.schedule.steps * step.batch_tokens, 2 * sum(map(held_out, step.texts)))
             case LanguageStage():
-                held_out = min(HELD_OUT_TOKENS, HELD_OUT_SHARE * text_bytes(step.text, session) / BYTES_A_TOKEN)
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
-                return Work(share * step.schedule.steps * step.batch_tokens, 5 * held_out)
+                return Work(share * step.schedule.steps * step.batch_tokens, 5 * held_out(step.text))
             case TaskStage():
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
                 learnt = step.epochs * sum(map(tokens_in, step.train))

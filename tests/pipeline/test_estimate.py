@@ -47,6 +47,16 @@ def test_the_estimate_grows_with_steps_batches_and_epochs(project: Path, monkeyp
     assert seconds("task-", "task_adapter.epochs=30") == pytest.approx(10 * seconds("task-"))
 
 
+def test_joint_trainings_are_counted_as_stage_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from madx.pipeline import estimate as module
+
+    monkeypatch.setattr(module, "measure", lambda encoder: module.Speed(1000.0, 2000.0, 4000.0))
+    plan, session = planned('methods=["generated"]', "joint.steps=500")
+    (generator,) = (s for name, s in estimate(plan, session).items() if name.startswith("generator-"))
+    held_out = sum(2 * 0.05 * (project / f"{code}.txt").stat().st_size / 4 / 4000 for code in ("eng", "swe"))
+    assert generator == pytest.approx(500 * 128 / 1000 + held_out)
+
+
 def test_what_was_finished_here_is_the_measure(project: Path) -> None:
     plan, session = planned()
     make(plan, session, lambda progress: None, 1)
