@@ -1,6 +1,6 @@
 """The peer's side of time_to_loss.py, in `.venv-peer`: stage one with MAD-X's own hyper-parameters.
 
-python peer_loss.py FOLDER UPDATES      FOLDER: train.npy (blocks), held_out.npz (masked blocks), as madx made them
+python peer_loss.py FOLDER UPDATES ENCODER      FOLDER: train.npy, held_out.npz (masked), as madx made them
 """
 
 import json
@@ -14,7 +14,6 @@ import torch
 from adapters import SeqBnInvConfig
 from torch.utils.data import DataLoader
 from transformers import (
-    AutoConfig,
     AutoModelForMaskedLM,
     DataCollatorForLanguageModeling,
     PreTrainedTokenizerFast,
@@ -25,13 +24,8 @@ folder, updates = Path(sys.argv[1]), int(sys.argv[2])
 base = sys.argv[3]
 torch.set_num_threads(2)
 torch.manual_seed(1)
-config = AutoConfig.from_pretrained(base)
-config.global_attn_every_n_layers = 1  # transformers 4.57 doesn't read what 5 wrote of these two
-config.global_rope_theta = config.rope_parameters["full_attention"]["rope_theta"]
-model = AutoModelForMaskedLM.from_pretrained(base, config=config, dtype=torch.float32)
+model = AutoModelForMaskedLM.from_pretrained(base, dtype=torch.float32)
 adapters.init(model)
-for layer in model.model.layers:  # `init` gives it a random bias
-    layer.attn.Wqkv.bias = None
 model.add_adapter("lang", config=SeqBnInvConfig(reduction_factor=2))
 model.train_adapter("lang")
 held_out = np.load(folder / "held_out.npz")

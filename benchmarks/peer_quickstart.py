@@ -3,11 +3,8 @@ its example scripts (run_mlm, run_ner) and of its MAD-X notebook.
 
 HF_HUB_OFFLINE=1 python benchmarks/peer_quickstart.py PLAN.json          the plan: quickstart_plan.py
 
-The peer has no class with flexible heads for ModernBERT, so transformers' static classes are used, with
-`adapters.init`. The tagging head of its token classification is a dense layer and a norm, which begin as the masked-LM
-head's and are trained, and a linear layer; madx's is the linear layer alone. Three things are put right that would make
-another encoder of `mini`: `adapters.init` gives Wqkv a random bias, transformers 4 doesn't read the rotary base and the
-layer types that transformers 5 wrote, nor its tokenizer's class.
+Transformers' static classes are used, with `adapters.init`; `mini` is what `madx models export mini` writes. One thing
+is put right: transformers 4 doesn't know the tokenizer's class that transformers 5 wrote.
 Not done, of what madx does: choosing the best epoch (the trainer needs checkpoints for it) and span F1 for NER (the
 scores are tokens' accuracy). Everything is one process, so that the library is imported once.
 """
@@ -31,7 +28,6 @@ from adapters import AdapterTrainer, SeqBnConfig, SeqBnInvConfig  # noqa: E402
 from adapters.composition import Stack  # noqa: E402
 from memory import peak_memory_mb  # noqa: E402
 from transformers import (  # noqa: E402
-    AutoConfig,
     AutoModelForMaskedLM,
     AutoModelForTokenClassification,
     DataCollatorForLanguageModeling,
@@ -52,14 +48,8 @@ tokenizer = PreTrainedTokenizerFast.from_pretrained(plan["base"])
 
 
 def load(model_class: Any, **options: Any) -> Any:
-    config = AutoConfig.from_pretrained(plan["base"], **options)
-    assert set(config.layer_types) == {"full_attention"}
-    config.global_attn_every_n_layers = 1
-    config.global_rope_theta = config.rope_parameters["full_attention"]["rope_theta"]
-    model = model_class.from_pretrained(plan["base"], config=config, dtype=torch.float32)
+    model = model_class.from_pretrained(plan["base"], dtype=torch.float32, **options)
     adapters.init(model)
-    for layer in model.model.layers:
-        layer.attn.Wqkv.bias = None
     return model
 
 

@@ -26,12 +26,12 @@ def main() -> None:
     from machine import host
     from peer_env import make, versions
     from quickstart_plan import quickstart_plan
-    from run import measure
+    from run import exported_mini, measure
 
     peer, machine = make(), host()
     work = ROOT / ".bench" / "quickstart"
     work.mkdir(parents=True, exist_ok=True)
-    (work / "plan.json").write_text(json.dumps(quickstart_plan()))
+    (work / "plan.json").write_text(json.dumps(quickstart_plan(exported_mini())))
     seconds: dict[str, list[float]] = {"peer": [], "madx": []}
     for _ in range(options.repeats):
         began = time.perf_counter()

@@ -1,6 +1,6 @@
 """The quick start's plan, as madx's planner makes it, for the peer to execute: texts, labels, trainings, evaluations.
 
-python benchmarks/quickstart_plan.py PLAN.json          in `.venv`
+python benchmarks/quickstart_plan.py PLAN.json ENCODER     in `.venv`; ENCODER: `madx models export mini`'s
 """
 
 import json
@@ -12,7 +12,6 @@ from madx.catalog.find import Catalogue
 from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.prepare import HELD_OUT_SHARE
-from madx.encoders.reference import BUNDLED
 from madx.pipeline.planner import Planner
 from madx.pipeline.project import QUICKSTART
 from madx.pipeline.recipe import load_recipe
@@ -63,7 +62,7 @@ def training(name: str, stage: TaskStage) -> dict[str, Any]:
     }
 
 
-def quickstart_plan() -> dict[str, Any]:
+def quickstart_plan(base: Path) -> dict[str, Any]:
     recipe = load_recipe(QUICKSTART / "recipe.toml")
     plan = Planner(recipe, Catalogue(QUICKSTART), QUICKSTART, QUICKSTART).plan()
     methods: dict[str, list[str]] = {}  # that an evaluation counts for
@@ -81,11 +80,11 @@ def quickstart_plan() -> dict[str, Any]:
                 }
             )
     return {
-        "base": str(BUNDLED),
+        "base": str(base),
         "languages": [language(step) for step in plan.steps if isinstance(step, LanguageStage)],
         "trainings": list(trainings.values()),
     }
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(quickstart_plan()))
+    Path(sys.argv[1]).write_text(json.dumps(quickstart_plan(Path(sys.argv[2]))))

@@ -71,6 +71,14 @@ def language_flops(shape: dict[str, int], block: int, reduction: float, masked: 
     return 4 * frozen + 6 * adapters + attention + head
 
 
+def exported_mini() -> Path:
+    """`mini` as a stock transformers folder, which the peer reads; made once."""
+    folder = ROOT / ".bench" / "mini"
+    if not folder.exists():
+        subprocess.run([sys.executable, "-m", "madx", "models", "export", "mini", str(folder)], check=True)
+    return folder
+
+
 def measure(python: Path | str, script: str, *arguments: str) -> dict[str, Any]:
     done = subprocess.run([str(python), str(HERE / script), *arguments], capture_output=True, text=True)
     if done.returncode:

@@ -22,7 +22,7 @@ from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.catalog.find import Catalogue
 from madx.corpora.packing import Blocks
 from madx.encoders.encoder import Encoder, load_encoder
-from madx.encoders.reference import BUNDLED, resolve_encoder
+from madx.encoders.reference import resolve_encoder
 from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import recipe_from
 from madx.stages.masked_lm import MaskedLm, masked_blocks
@@ -100,14 +100,14 @@ def table(record: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the catalogue's files")
-    parser.add_argument("--languages", nargs="+", default=["swe", "isl", "por", "afr"])
+    parser.add_argument("--languages", nargs="+", default=["gsw", "fao", "kin", "yor"])
     parser.add_argument("--updates", type=int, default=500, help="the peer's")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed")
     options = parser.parse_args()
     sys.path[:0] = [str(HERE), str(ROOT / "tests" / "parity")]
     from machine import host
     from peer_env import make, versions
-    from run import measure
+    from run import exported_mini, measure
 
     torch.set_num_threads(2)
     peer, machine = make(), host()
@@ -119,7 +119,7 @@ def main() -> None:
         folder = ROOT / ".bench" / "loss" / code
         shutil.rmtree(folder, ignore_errors=True)
         blocks, held_out = prepare(folder, code, encoder, options.data)
-        theirs = measure(peer, "peer_loss.py", str(folder), str(options.updates), str(BUNDLED))
+        theirs = measure(peer, "peer_loss.py", str(folder), str(options.updates), str(exported_mini()))
         ours, steps = [], FIRST
         while not ours or (ours[-1]["after"] > theirs["after"] and steps <= 4096):
             ours.append(train(folder, code, encoder, blocks, held_out, steps))

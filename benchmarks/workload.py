@@ -101,5 +101,5 @@ def _sentences(
             for position, label in zip(feature.extra[0], feature.target, strict=True):
                 labels[position] = label
         # <s> and </s> are XLM-R's; the others keep clear of its padding, from which it counts positions
-        rows.append({"ids": [{1: 0, 2: 2}.get(i, 15 * i + 10) for i in ids], "labels": labels})
+        rows.append({"ids": [{0: 0, 2: 2}.get(i, 5 * i + 10) for i in ids], "labels": labels})
     return rows

@@ -168,7 +168,8 @@ def _run(
 ) -> Results:  # fmt: skip
     root = None if data is None else Path(data)
     planner, session = project(recipe, path, root, results, [Path(c) for c in catalog], device, encoder)
-    return Results(run_whole(planner, session, results, path, lambda plan: make(plan, session, tell, jobs)))
+    folder, _ = run_whole(planner, session, results, path, lambda plan: make(plan, session, tell, jobs))
+    return Results(folder)
 
 
 def train_language(

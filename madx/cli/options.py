@@ -29,6 +29,9 @@ Processes = Annotated[
 Estimate = Annotated[
     bool, typer.Option("--estimate", help="With --dry-run: time, money and energy on more workers too, simulated.")
 ]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", "-k", help="Past a step that fails, with all that doesn't stand on it.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
 Source = Annotated[
     str, typer.Argument(help="OWNER/REPOSITORY/NAME@REVISION on the Hub, https://HOST/DIRECTORY, or a folder.")

@@ -20,13 +20,14 @@ from madx.cli.options import (
     JobMinutes,
     Jobs,
     Json,
+    KeepGoing,
     Processes,
     Quiet,
     Results,
     Set,
 )  # fmt: skip
 from madx.cli.show import execute, print_compared, print_plan, print_scale, print_scores
-from madx.config import InputError
+from madx.config import InputError, RunError
 from madx.pipeline.project import project, read_recipe
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def run(
     engine: Engine = "local",
     address: Address = None,
     job_minutes: JobMinutes = 60,
+    keep_going: KeepGoing = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -58,6 +60,8 @@ def run(
 
     if processes > 1 and engine != "local":
         raise InputError(f"--processes {processes}: with --engine local; the others make several steps at once")
+    if processes > 1 and keep_going:
+        raise InputError("--keep-going: not with --processes, where all fail together")
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     if dry_run:
         from madx.pipeline.plan import look_at
@@ -73,7 +77,7 @@ def run(
         if group.rank:
             follow(planner.plan(), session, group)
         else:
-            where = Where(engine, jobs, address, job_minutes, group)
+            where = Where(engine, jobs, address, job_minutes, group, keep_going)
             _run(planner, session, results, recipe, as_json, quiet, where)
 
 
@@ -82,10 +86,12 @@ def _run(
 ) -> None:
     from madx.pipeline.whole import run_whole
 
-    folder = run_whole(planner, session, results, recipe, lambda plan: execute(plan, session, quiet, where))
+    folder, failed = run_whole(planner, session, results, recipe, lambda plan: execute(plan, session, quiet, where))
     print_scores(folder, as_json)
     if not as_json:
         print(f"\nreport: {folder / 'report.html'}")
+    if failed:
+        raise RunError(f"{len(failed)} cell(s) failed: the report says why; the same command tries them again")
 
 
 def evaluate(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 LINE_EVERY = 30.0  # seconds, where there is no terminal to show a bar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
     from madx.stages.session import Session
 
 
-def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = None) -> None:
-    """Run the steps with a progress bar, an estimate and one line per finished step; `where` none: one by one."""
+def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = None) -> Mapping[str, Exception]:
+    """Run the steps with a progress bar, an estimate and one line per finished step; `where` none: one by one.
+
+    What has failed, where it is to keep going.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -51,7 +56,7 @@ def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = Non
         teller = Teller(bars, bar, seconds, labels_of(plan))
         session.watch = teller.watch
         try:
-            make(plan, session, teller.tell, where, seconds)
+            failed = make(plan, session, teller.tell, where, seconds)
         except KeyboardInterrupt:
             print("interrupted; what was finished stays, run the same command to go on", file=sys.stderr)
             raise
@@ -59,6 +64,7 @@ def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = Non
         console.print(f"everything is reused: all {teller.reused} steps were finished before", highlight=False)
     elif teller.reused:
         console.print(f"{teller.reused} of {len(plan.steps)} steps were reused", highlight=False)
+    return failed
 
 
 class Teller:
@@ -105,8 +111,8 @@ class Teller:
                 self.reused += 1
             case "start":
                 self._begin(progress.name)
-            case "damaged" | "lost":
-                self.bars.console.print(f"warning: {progress.warnings[0]}", highlight=False)
+            case "damaged" | "lost" | "failed":
+                self._line(f"{'failed' if progress.what == 'failed' else 'warning'}: {progress.warnings[0]}")
             case "waiting":
                 self._begin(f"{progress.name}: another process is making it")
             case what:

@@ -2,14 +2,13 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from madx.config import InputError
-from madx.pipeline.plan import Plan
 from madx.pipeline.planner import Planner
-from madx.pipeline.whole import run_steps
+from madx.pipeline.whole import Make, run_steps
 from madx.report.charts import curve
 from madx.stages.evaluate import Evaluation
 from madx.stages.session import Session
@@ -31,7 +30,7 @@ class Dropped(NamedTuple):
 
 
 def drop_layers(
-    planner: Planner, session: Session, results: Path, layers: Sequence[int], make: Callable[[Plan], None]
+    planner: Planner, session: Session, results: Path, layers: Sequence[int], make: Make
 ) -> tuple[Path, list[Dropped]]:
     """The run's folder, and what each cell has with each number of `layers` dropped; what is missing is made first.
 

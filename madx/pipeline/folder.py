@@ -3,6 +3,7 @@
 import os
 import platform
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from madx.catalog.find import Catalogue
 from madx.config import InputError
 from madx.foreign import read_json_object
 from madx.pipeline import about
-from madx.pipeline.plan import Plan
+from madx.pipeline.plan import Failed, Plan
 from madx.pipeline.rescore import score_run
 from madx.prediction.models import Below, Model, ModelsFile, TaskOfModels, write_models
 from madx.report.run_file import LARGEST
@@ -29,8 +30,9 @@ RECIPE, RESOLVED = "recipe.toml", "recipe.resolved.toml"
 
 
 def write_run(
-    plan: Plan, session: Session, catalogue: Catalogue, folder: Path, seconds: float, recipe: Path | None = None
-) -> list[Score]:
+    plan: Plan, session: Session, catalogue: Catalogue, folder: Path, seconds: float, recipe: Path | None = None,
+    failed: Sequence[Failed] = (),
+) -> list[Score]:  # fmt: skip
     """The resolved recipe, predictions/, models.json, run.json and scores.csv of a finished plan.
 
     `recipe`: the file that a person wrote. Where that is the folder's own, it stays as it is, with its comments.
@@ -54,6 +56,10 @@ def write_run(
             "tasks": _tasks(plan),
             "unlabelled": _unlabelled(plan, session),
             "cells": cells,
+            "failed": [
+                {"task": c.task, "method": c.method, "target": c.target, "seed": c.seed, "why": why}
+                for c, why in failed
+            ],
             "host": {
                 "machine": platform.machine(), "system": platform.system(), "python": platform.python_version(),
                 "device": str(session.device),

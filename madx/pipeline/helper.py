@@ -19,7 +19,7 @@ def help_out(work: bytes, errors: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_it, daemon=True).start()
-    plan, place, threads = pickle.loads(work)
+    plan, place, threads, keep_going = pickle.loads(work)
     from madx.pipeline.helpers import work_on
 
-    work_on(plan, place, threads, errors)
+    work_on(plan, place, threads, keep_going, errors)

@@ -7,7 +7,7 @@ For small encoders on a processor, whose matrices are too small for several core
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from madx.config import RunError
+from madx.pipeline.engines.engine import Event
 from madx.pipeline.engines.local import Local
 from madx.pipeline.helper import help_out
 from madx.pipeline.plan import Plan
@@ -35,20 +37,24 @@ def jobs_for(plan: Plan, session: Session) -> int:
     return min(cores, MOST, len(to_train)) if session.encoder(plan.encoder).width <= SMALL else 1
 
 
-def make(plan: Plan, session: Session, tell: Callable[[Progress], None], jobs: int | None = None) -> None:
-    """Every step of the plan, `jobs` at once; None: as many as are best here. Raises what a step fails with."""
-    with helpers(plan, session, jobs or jobs_for(plan, session)) as check:
-        run_plan(plan, session, tell, Local(session, check))
+def make(
+    plan: Plan, session: Session, tell: Callable[[Progress], None], jobs: int | None = None, keep_going: bool = False
+) -> Mapping[str, Exception]:
+    """Every step of the plan, `jobs` at once; None: as many as are best here. See run_plan."""
+    with helpers(plan, session, jobs or jobs_for(plan, session), keep_going) as heard:
+        return run_plan(plan, session, tell, Local(session, heard), keep_going=keep_going)
 
 
 @contextmanager
-def helpers(plan: Plan, session: Session, jobs: int) -> Iterator[Callable[[], None]]:
+def helpers(
+    plan: Plan, session: Session, jobs: int, keep_going: bool = False
+) -> Iterator[Callable[[], Iterable[Event]]]:
     """Within, `jobs` - 1 other processes work on the plan, and the threads are shared out among all.
 
-    Gives a function that raises what one of them has failed with. At the end they are stopped.
+    Gives a function that says which steps they have failed at since it was asked last. At the end they are stopped.
     """
     if jobs == 1:
-        yield lambda: None
+        yield lambda: ()
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // jobs))
@@ -58,25 +64,23 @@ def helpers(plan: Plan, session: Session, jobs: int) -> Iterator[Callable[[], No
         here, there = new.Pipe(duplex=False)
         place = (session.store, session.device, session.data, session.trackers)
         # pickled here, and opened there when the helper watches over its end: importing torch takes seconds
-        work = bytes(ForkingPickler.dumps((plan, place, torch.get_num_threads())))
+        work = bytes(ForkingPickler.dumps((plan, place, torch.get_num_threads(), keep_going)))
         process = new.Process(target=help_out, args=(work, there), daemon=True)
         process.start()
         there.close()
         running.append(process)
         ends.append(here)
 
-    def check() -> None:
-        for end in ends:
-            if end.poll():
-                try:
-                    error: Exception = end.recv()
-                except EOFError:  # it has ended; what it had claimed is free again
-                    ends.remove(end)
-                    return
-                raise error
+    def heard() -> Iterator[Event]:
+        for end in list(ends):
+            try:
+                while end.poll():
+                    yield Event(*end.recv())
+            except EOFError:  # it has ended; what it had claimed is free again
+                ends.remove(end)
 
     try:
-        yield check
+        yield heard
     finally:
         torch.set_num_threads(threads)
         for process in running:
@@ -84,14 +88,19 @@ def helpers(plan: Plan, session: Session, jobs: int) -> Iterator[Callable[[], No
             process.join()
 
 
-def work_on(plan: Plan, place: tuple[Any, ...], threads: int, errors: Connection) -> None:
+def work_on(plan: Plan, place: tuple[Any, ...], threads: int, keep_going: bool, errors: Connection) -> None:
     """What a helper does."""
     torch.set_num_threads(threads)
+
+    def tell(progress: Progress) -> None:
+        if progress.what == "failed":
+            errors.send(tuple(Event(progress.name, "failed", error=RunError(progress.warnings[0]))))
+
     try:
-        run_plan(plan, Session(*place), tell=lambda progress: None)
+        run_plan(plan, Session(*place), tell, keep_going=keep_going)
     except KeyboardInterrupt:
         pass  # the one that is helped says so
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exc()
-        errors.send(error)
+        errors.send(tuple(Event("", "failed", error=error)))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from madx.encoders.reference import EncoderRef
 from madx.pipeline.recipe import Recipe
@@ -50,6 +50,13 @@ class Cell:
         return (self.stage, *([self.language] if self.language else []))
 
 
+class Failed(NamedTuple):
+    """A cell that couldn't be made, and why."""
+
+    cell: Cell
+    why: str
+
+
 @dataclass(frozen=True)
 class Plan:
     """`steps`: each after those that it stands on; texts and ready-made adapters first, so that what is wrong with them
@@ -61,6 +68,21 @@ class Plan:
     steps: tuple[Step, ...]
     cells: tuple[Cell, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def without(self, failed: Mapping[str, str]) -> tuple[Plan, list[Failed]]:
+        """The same without the cells that stand on a failed step, and those. `failed`: why, by a step's name."""
+        if not failed:
+            return self, []
+        whole, lost = [], []
+        for cell in self.cells:
+            why = [failed[step.name] for step in closure(cell.needs) if step.name in failed]
+            if why:
+                lost.append(Failed(cell, why[0]))
+            else:
+                whole.append(cell)
+        steps = {step.name for step in closure([step for cell in whole for step in cell.needs])}
+        kept = tuple(step for step in self.steps if step.name in steps)
+        return replace(self, steps=kept, cells=tuple(whole)), lost
 
 
 def plan_of(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from madx.config import RunError
+from madx.config import RunError, first_line
 from madx.pipeline.engines.engine import Engine, Event, Needs
 from madx.pipeline.engines.local import Local
 from madx.pipeline.plan import Plan
@@ -19,7 +19,7 @@ TRIES = 4  # of a step whose workers are lost
 class Progress(NamedTuple):
     """What has become of a step; another process may have made it, or be making it."""
 
-    what: str  # "start" | "done" | "made" | "reused" | "waiting" | "damaged", which is to be made again | "lost"
+    what: str  # "start" | "done" | "made" | "reused" | "waiting" | "damaged", to be made again | "lost" | "failed"
     number: int
     total: int
     name: str
@@ -69,6 +69,14 @@ class Todo:
                 if not self._blocked[above]:
                     self._ready[above] = self._steps[above]
 
+    def drop(self, name: str) -> None:
+        """It can't be made, and so nothing that stands on it."""
+        if self._steps.pop(name, None) is not None:
+            self._ready.pop(name, None)
+            del self._blocked[name]
+            for above in self._above[name]:
+                self.drop(above)
+
     def again(self, name: str) -> None:
         self._ready[name] = self._steps[name]
 
@@ -79,12 +87,15 @@ def run_plan(
     tell: Callable[[Progress], None],
     engine: Engine | None = None,
     needs: Callable[[Step], Needs] = lambda step: Needs(),
-) -> None:
+    keep_going: bool = False,
+) -> Mapping[str, Exception]:
     """Every step that isn't finished, each when what it stands on is; `engine` makes them, None: this process.
 
     A finished step is read before something is made from it, or if nothing is: where it is damaged, it is made again.
-    Raises what a step fails with, and RunError for one whose workers are lost again and again.
+    Raises what a step fails with, and RunError for one whose workers are lost again and again; with `keep_going`
+    everything that doesn't stand on it is made first, and what failed is given back, by name.
     """
+    failed: dict[str, Exception] = {}
     store, total = session.store, len(plan.steps)
     engine = engine or Local(session)
     numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
@@ -99,9 +110,19 @@ def run_plan(
         if problem := store.problem(step.name):
             say("damaged", step.name, 0.0, f"{problem}; it is made again")
 
+    def fail(name: str, error: Exception) -> None:
+        if not keep_going or name not in numbers:
+            raise error
+        if name not in failed:
+            failed[name] = error
+            todo.drop(name)
+            say("failed", name, 0.0, f"{name}: {first_line(error)}")
+
     def hear(event: Event) -> None:
         if event.what != "start":
             submitted.discard(event.name)
+        if event.name in failed:
+            return
         match event.what:
             case "start":
                 say("start", event.name)
@@ -117,10 +138,14 @@ def run_plan(
             case "lost":
                 lost[event.name] += 1
                 if lost[event.name] >= TRIES:
-                    raise RunError(f"{event.name}: lost {TRIES} times with its worker ({event.why}); is there enough "
-                                   "memory? What was finished is safe: run the same command again")  # fmt: skip
+                    why = f"lost {TRIES} times with its worker ({event.why}); is there enough memory? What was finished"
+                    fail(event.name, RunError(f"{event.name}: {why} is safe: run the same command again"))
+                    return
                 say("lost", event.name, 0.0, f"{event.name}: its worker is gone ({event.why}); it is made elsewhere")
                 todo.again(event.name)
+            case "failed":
+                assert event.error is not None
+                fail(event.name, event.error)
 
     for step in plan.steps:
         if store.is_done(step.name) if step.name in inner else store.is_whole(step.name):
@@ -138,3 +163,4 @@ def run_plan(
                 engine.submit(step, needs(step))
         for event in engine.results() if submitted else ():
             hear(event)
+    return failed

@@ -75,7 +75,7 @@ class Found(NamedTuple):
 
 def search(
     recipe: Recipe, space: Sequence[Over], objective: Objective, trials: int, folder: Path,
-    prepare: Callable[[Recipe], tuple[Planner, Session]], make: Callable[[Plan, Session], None],
+    prepare: Callable[[Recipe], tuple[Planner, Session]], make: Callable[[Plan, Session], object],
 ) -> Found:  # fmt: skip
     """Up to `trials` in all, those of earlier calls counted; the best recipe is written into `folder`.
 
@@ -124,7 +124,7 @@ def _with(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
 
 def _value(
     recipe: Recipe, objective: Objective, prepare: Callable[[Recipe], tuple[Planner, Session]],
-    make: Callable[[Plan, Session], None], trial: optuna.Trial,
+    make: Callable[[Plan, Session], object], trial: optuna.Trial,
 ) -> float:  # fmt: skip
     """The mean over what is trained: of tasks' dev scores, or of the losses on languages' held-out text.
 

@@ -50,7 +50,7 @@ def page_data(run: RunFile, matrices: Sequence[Matrix], statistics: Statistics, 
         "name": run.name,
         "languages": {code: _language(run, code) for code in dict.fromkeys(t for m in matrices for t in m.rows)
                       if code in run.languages or code in run.texts},
-        "tasks": [_task(matrix, statistics) for matrix in matrices],
+        "tasks": [_task(run, matrix, statistics) for matrix in matrices],
         "costs": [asdict(cost) for cost in costs],
         "curves": [
             {"name": name, "label": name.rsplit("-", 1)[0] + _twin(name, run), "points": points}
@@ -84,7 +84,7 @@ def _short(value: float) -> float:
     return round(value, 3)
 
 
-def _task(matrix: Matrix, statistics: Statistics) -> Value:
+def _task(run: RunFile, matrix: Matrix, statistics: Statistics) -> Value:
     differences: dict[str, dict[str, dict[str, list[object]]]] = {}
     for d in statistics.differences:
         if d.task == matrix.task:
@@ -98,6 +98,10 @@ def _task(matrix: Matrix, statistics: Statistics) -> Value:
         "seeds": matrix.seeds,
         "reference": reference_of(matrix) or matrix.methods[0],
         "rows": [_row(matrix, target) for target in matrix.rows],
+        "failed": {
+            method: sorted({c.target for c in run.failed if (c.task, c.method) == (matrix.task, method)})
+            for method in {c.method for c in run.failed}
+        },
         "differences": differences,
         "profile": [
             [p.method, *(_short(x) for x in (p.score, p.share, p.ci_low, p.ci_high))]

@@ -81,7 +81,7 @@ function header(key, text) {
 function cell(t, row, method, most) {
   const value = shown(t, row, method);
   if (!value) {
-    const why = method === reference() && row.cells[method] ? "reference" : row.mean ? "–" : "not run";
+    const why = method === reference() && row.cells[method] ? "reference" : row.mean ? "–" : t.failed[method]?.includes(row.target) ? "failed" : "held back";
     return el("td", { class: "none" }, why);
   }
   const gains = $("show").value === "gain", values = t.methods.map((m) => row.cells[m]?.[0]).filter((v) => v !== undefined);

@@ -157,6 +157,8 @@ def _markdown(run: RunFile, matrices: list[Matrix], statistics: Statistics, cost
     adapters = adapter_table(run)
     if adapters is not None:
         text.append(f"\n## Language adapters\n\nMasked-LM loss on held-out text.\n\n{markdown(adapters, 'language')}")
+    if run.failed:
+        text.append("\n## Failed\n\n" + "".join(f"- {markdown_text(line)}\n" for line in failures(run)))
     unlabelled = unlabelled_table(run)
     if unlabelled is not None:
         text.append(f"\n## Targets without labels\n\n{UNLABELLED}\n\n{markdown(unlabelled)}")
@@ -169,12 +171,21 @@ def _missing(run: RunFile, matrices: list[Matrix]) -> str:
     found = []
     for matrix in matrices:
         for method in matrix.methods:
-            without = [target for target in matrix.targets if not matrix.at(target, method)]
+            failed = {cell.target for cell in run.failed if (cell.task, cell.method) == (matrix.task, method)}
+            without = [t for t in matrix.targets if not matrix.at(t, method) and t not in failed]
             if without:
                 found.append(f"{matrix.task}, {method}: {', '.join(without)}")
         gone = [method for method in run.methods if method not in matrix.methods]
         found += [f"{matrix.task}, {method}: every target" for method in gone]
     return "; ".join(found)
+
+
+def failures(run: RunFile) -> list[str]:
+    """A line for each reason, with the cells that it has cost."""
+    cells: dict[str, list[str]] = {}
+    for cell in run.failed:
+        cells.setdefault(cell.why, []).append(f"{cell.task}, {cell.method}, {cell.target}, seed {cell.seed}")
+    return [f"{'; '.join(lost)}: {why}" for why, lost in cells.items()]
 
 
 def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: list[Cost]) -> str:
@@ -203,6 +214,7 @@ def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: l
         about_unlabelled=UNLABELLED,
         trust=trust_tables(run),
         missing=_missing(run, matrices),
+        failures=failures(run),
         definitions=definitions(run, list(dict.fromkeys(matrix.metric for matrix in matrices))),
         data=page_data(run, matrices, statistics, costs),
         version=run.versions.get("madx-adapters", ""),

@@ -110,6 +110,16 @@ class TestOf(_Known):
     contamination: Contamination
 
 
+class FailedCell(_Known):
+    """What couldn't be made, though the run went on."""
+
+    task: Name
+    method: Name
+    target: Name
+    seed: int
+    why: Line
+
+
 class RunFile(_Known):
     name: Name
     model: Model
@@ -117,6 +127,7 @@ class RunFile(_Known):
     bootstrap: int = Field(ge=0, le=100_000)  # as in a recipe
     tasks: dict[Name, TaskOf]
     cells: list[CellOf]
+    failed: list[FailedCell] = []
     unlabelled: list[Unlabelled] = []
     methods: list[Name] = []
     legend: dict[Name, Line] = {}  # methods in words

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from madx.catalog.find import Catalogue
-from madx.config import RunError
+from madx.pipeline.engines.engine import Event
 from madx.pipeline.helpers import helpers, jobs_for
 from madx.pipeline.plan import Plan
 from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
 from madx.stages.session import Session
+from madx.step import closure
 from madx.store import Store
 
 
@@ -39,11 +40,20 @@ def test_a_helper_makes_the_plan_by_itself(plan: Plan, tmp_path: Path) -> None:
     assert torch.get_num_threads() == threads
 
 
-def test_what_a_helper_fails_with_is_raised(plan: Plan, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    store.write_text("a file where a folder should be")
-    with pytest.raises((RunError, OSError)), helpers(plan, Session(Store(store), torch.device("cpu")), 2) as check:
-        wait_for(lambda: False, check)
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_what_a_helper_fails_with_is_said(plan: Plan, tmp_path: Path, keep_going: bool) -> None:
+    session, heard = Session(Store(tmp_path / "store"), torch.device("cpu")), list[Event]()
+    (swedish,) = (step for step in plan.steps if step.stage == "language" and step.subject == "swe")
+    session.store.root.mkdir()
+    session.store.folder(swedish.name).write_text("a file where a folder should be")
+    with helpers(plan, session, 2, keep_going) as more:
+        wait_for(lambda: heard, lambda: heard.extend(more()))
+        if keep_going:  # what doesn't stand on it is made
+            apart = [step for step in plan.steps if swedish not in closure([step])]
+            wait_for(lambda: all(session.store.is_done(step.name) for step in apart), lambda: heard.extend(more()))
+    assert [event.what for event in heard] == ["failed"]
+    assert heard[0].error is not None
+    assert swedish.name in str(heard[0].error)
 
 
 def test_one_job_is_no_helper(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

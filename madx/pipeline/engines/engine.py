@@ -21,12 +21,13 @@ class Event(NamedTuple):
     """What has become of a submitted step.
 
     start: it has begun. done: it is finished. made: another process has made it. taken: another process is making it.
-    lost: its worker is gone. After the last two it may be submitted again.
+    lost: its worker is gone. After the last two it may be submitted again. failed: it raised `error`.
     """
 
     name: str
-    what: Literal["start", "done", "made", "taken", "lost"]
+    what: Literal["start", "done", "made", "taken", "lost", "failed"]
     why: str = ""  # of a loss
+    error: Exception | None = None
 
 
 class Engine(Protocol):
@@ -35,5 +36,5 @@ class Engine(Protocol):
     def submit(self, step: Step, needs: Needs) -> None: ...
 
     def results(self) -> Iterable[Event]:
-        """What has happened since it was asked last; waits a moment where nothing has. Raises a step's failure."""
+        """What has happened since it was asked last; waits a moment where nothing has."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from madx.pipeline.engines.engine import Event, Needs
 from madx.pipeline.engines.make import make_step
@@ -13,15 +13,15 @@ from madx.step import Step
 
 
 class Local:
-    """`check` raises what a helper has failed with; `before` is told of a step that is about to be made."""
+    """`heard`: what helpers have failed with; `before` is told of a step that is about to be made."""
 
     def __init__(
         self,
         session: Session,
-        check: Callable[[], None] = lambda: None,
+        heard: Callable[[], Iterable[Event]] = lambda: (),
         before: Callable[[Step], None] = lambda step: None,
     ) -> None:
-        self.session, self.check, self.before = session, check, before
+        self.session, self.heard, self.before = session, heard, before
         self._queue: deque[Step] = deque()
         self._passed_over = 0  # in a row
 
@@ -30,11 +30,15 @@ class Local:
 
     def results(self) -> Iterator[Event]:
         step = self._queue.popleft()
-        with self.session.store.claim(step.name) as folder:
-            if folder is not None:
-                yield Event(step.name, "start")
-                self.before(step)
-                make_step(step, folder, self.session)
+        try:
+            with self.session.store.claim(step.name) as folder:
+                if folder is not None:
+                    yield Event(step.name, "start")
+                    self.before(step)
+                    make_step(step, folder, self.session)
+        except Exception as error:
+            yield Event(step.name, "failed", error=error)
+            return
         if self.session.store.is_done(step.name):
             self._passed_over = 0
             yield Event(step.name, "made" if folder is None else "done")
@@ -43,4 +47,4 @@ class Local:
             yield Event(step.name, "taken")
             if self._passed_over >= len(self._queue):
                 time.sleep(0.1)
-        self.check()
+        yield from self.heard()

@@ -60,7 +60,7 @@ class Ray:
             try:
                 yield Event(name, ray.get(ref))
             except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
+                yield Event(name, "failed", error=error.cause)
             except ray.exceptions.RayError as error:
                 yield Event(name, "lost", first_line(error))
 

@@ -110,8 +110,8 @@ class Slurm:
             ended = job.paths.result_pickle.exists()  # before the steps are looked at: what it made is seen
             events += [Event(name, "done") for name in names if self._store.is_done(name)]
             left = [name for name in names if not self._store.is_done(name)]
-            if ended and (failure := job.result().failure):
-                raise failure
+            if ended and left and (failure := job.result().failure):  # of the first that isn't done: there it stopped
+                events.append(Event(left.pop(0), "failed", error=failure))
             if ended:
                 events += [Event(name, "taken") for name in left]
             elif self._is_gone(job.job_id, queued):

@@ -27,21 +27,27 @@ class Where(NamedTuple):
     address: str | None = None  # ray: of a cluster to join
     job_minutes: float = 60  # slurm: of the steps of one allocation
     group: Group = Group()  # local: processes that make each step together
+    keep_going: bool = False  # past a step that fails
 
 
 def make(
     plan: Plan, session: Session, tell: Callable[[Progress], None], where: Where, seconds: Mapping[str, float]
-) -> None:
-    """Every step of the plan; `seconds`: what each is estimated to take. Raises InputError before, RunError within."""
+) -> Mapping[str, Exception]:
+    """Every step of the plan; `seconds`: what each is estimated to take. What has failed, see run_plan.
+
+    Raises InputError before, RunError within.
+    """
+    go = where.keep_going
     match where.engine:
         case "local" if where.group.size > 1:
             run_plan(plan, session, tell, Local(session, before=lambda step: lead(step, session, where.group)))
             where.group.same("")
+            return {}
         case "local":
-            make_here(plan, session, tell, where.jobs)
+            return make_here(plan, session, tell, where.jobs, go)
         case "ray":
             with ray_engine(plan, session, where.address, where.jobs or torch.get_num_threads()) as cluster:
-                run_plan(plan, session, tell, cluster, needs_of(plan, session, seconds))
+                return run_plan(plan, session, tell, cluster, needs_of(plan, session, seconds), go)
         case "slurm":
             with slurm_engine(plan, session, where.job_minutes) as queue:
-                run_plan(plan, session, tell, queue, needs_of(plan, session, seconds))
+                return run_plan(plan, session, tell, queue, needs_of(plan, session, seconds), go)
