@@ -30,6 +30,7 @@ from madx.stages.stacked import Stacked
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
 from madx.stages.tree import NodeAdapter, TreeStage
+from madx.stages.vocabulary import VocabularyStage
 from madx.step import Step, closure
 from madx.tasks.data import LabelledData
 from madx.training.fit import Schedule
@@ -80,10 +81,11 @@ ARITHMETIC = Arithmetic(encoder=ENCODER, own=LANGUAGE, other=IMPORTED, text=TEXT
 STACKED = Stacked(called="swe+x", parts=(LANGUAGE, IMPORTED))
 ENSEMBLE = Ensemble(encoder=ENCODER, language="fao", parts=(IMPORTED,))
 ADAPTED = EVALUATION.model_copy(update={"adapts": EntropyMinimisation()})
+VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
     TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
     GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE,
-    EVALUATION,
+    EVALUATION, VOCABULARY,
 ]  # fmt: skip
 
 
@@ -211,7 +213,8 @@ def test_a_copy_has_a_digest_of_its_own() -> None:
 def test_defaults_are_part_of_names_so_they_stay() -> None:
     """A field at its default isn't in a digest: were the default changed, old results would be taken for new."""
     stages = {kind.__name__: kind for kind in (LanguageStage, TaskStage, Evaluation, BottleneckSpec, InvertibleSpec,
-                                               Schedule, Corpus, TextSource, TaskSpec, EncoderRef)}  # fmt: skip
+                                               Schedule, Corpus, TextStage, TextSource, TaskSpec,
+                                               EncoderRef)}  # fmt: skip
     found = {
         f"{name}.{key}": field.get_default()
         for name, kind in stages.items()
@@ -223,6 +226,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "LanguageStage.alignment": None, "LanguageStage.softmax": "full", "LanguageStage.seed": 1,
         "LanguageStage.mixed_with": (), "LanguageStage.start": None, "LanguageStage.near": 0.0,
         "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
+        "TextStage.vocabulary": None,
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
         "Evaluation.weights": "fp32", "Evaluation.adapts": None, "Evaluation.dropped": 0,

@@ -205,6 +205,7 @@ GRID: dict[str, Row] = {
     "madx-2": Row(task_adapter_without_last_layer, "sources", "target", adapter=ways.without_last_layer),
     "madx-shared": Row(task_adapter, "sources", "target", adapter=ways.layers_share),
     "madx-kl": Row(task_adapter, "sources", "target", adapter=ways.near_frozen),
+    "madx-vocabulary": Row(task_adapter, "sources", "target", adapter=ways.with_vocabulary),
     "madx-domain": Row(task_adapter, "sources", "target", adapter=ways.with_domain),
     "tlr": Row(task_adapter, "sources and targets", "target"),
     "bad-x": Row(task_adapter, "target", "target", adapter=ways.bilingual),

@@ -144,6 +144,12 @@ class JointSettings(Frozen):
     steps: int | None = Field(None, ge=1, le=MOST)  # None: as many as the languages take one by one
 
 
+class VocabularySettings(Frozen):
+    """madx-vocabulary; rates, steps and batches are the language adapters'."""
+
+    size: int = Field(10_000, ge=100, le=1 << 20)  # pieces of the language's own tokenizer, special ones among them
+
+
 class DomainSettings(Frozen):
     """madx-domain: text of a domain, in the source's language."""
 
@@ -202,6 +208,7 @@ class Recipe(Frozen):
     compacter: CompacterSettings = CompacterSettings()
     fusion: FusionSettings = FusionSettings()
     joint: JointSettings = JointSettings()
+    vocabulary: VocabularySettings = VocabularySettings()
     domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -10,10 +10,12 @@ from madx.methods.beside import Lora
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.shared import SharedBottleneck
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
+from madx.methods.vocabulary import VocabularyAdapter
 from madx.stages.ensemble import Ensemble
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import softmax_of_nearness
 from madx.stages.stacked import Stacked
+from madx.stages.vocabulary import VocabularyStage
 from madx.step import AdapterStep
 
 if TYPE_CHECKING:
@@ -48,6 +50,19 @@ def bilingual(planner: Planner, code: str) -> AdapterStep:
         return planner.language_adapter(source)
     share = Share(text=planner.text(source), weight=planner.recipe.language_adapter.source_share)
     return planner.language_stage(code).model_copy(update={"mixed_with": (share,)})
+
+
+def with_vocabulary(planner: Planner, code: str) -> AdapterStep:
+    """Trained together with a vocabulary of the language's own."""
+    if code in planner.source_codes:
+        return planner.language_adapter(code)
+    stage = planner.language_stage(code)
+    size = planner.recipe.vocabulary.size
+    own = VocabularyStage(encoder=planner.encoder, corpus=stage.text.corpus, size=size, seed=stage.seed)
+    method = VocabularyAdapter(spec=planner.recipe.language_adapter.spec, begins_as=own)
+    text = stage.text.model_copy(update={"vocabulary": own})
+    # its decoder is trained, and small
+    return stage.model_copy(update={"text": text, "method": method, "softmax": "full"})
 
 
 def layers_share(planner: Planner, code: str) -> AdapterStep:

@@ -32,11 +32,19 @@ class TaskModel:
     def __init__(self, encoder: Encoder, method: Method, task: TaskSpec, head: nn.Module, max_length: int) -> None:
         self.encoder, self.method, self.task, self.head = encoder, method, task, head.to(encoder.device)
         self.kind = kind_of(task)
-        self.tokens = Tokens(encoder.tokenizer, min(max_length, encoder.max_length))
+        self.max_length = min(max_length, encoder.max_length)
+        self._tokens: Tokens | None = None
 
     def retarget(self, language: str | None) -> None:
         """Put this language's adapter, which is attached, below; None: none."""
         self.method.retarget(self.encoder, in_encoder(self.task.name), language)
+
+    @property
+    def tokens(self) -> Tokens:
+        """By the tokenizer that the encoder reads with now: a language's adapter may have brought its own."""
+        if self._tokens is None or self._tokens.tokenizer is not self.encoder.tokenizer:
+            self._tokens = Tokens(self.encoder.tokenizer, self.max_length)
+        return self._tokens
 
     def features(self, examples: Sequence[Example]) -> list[Feature]:
         return self.kind.features(examples, self.tokens, self.task)

@@ -225,8 +225,8 @@ def test_a_target_needs_no_labels(project: Path) -> None:
 def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -> None:
     """MAD-X 2.0, BAD-X, a warm start held near its beginning, and merges for a language whose own text is not used."""
     methods = [
-        "madx-2", "madx-shared", "madx-kl", "madx-domain", "bad-x", "madx-from-source", "madx-from-family",
-        "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "ensemble",
+        "madx-2", "madx-shared", "madx-kl", "madx-vocabulary", "madx-domain", "bad-x", "madx-from-source",
+        "madx-from-family", "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "ensemble",
         "emea", "lt-sft", "merge-mean", "merge-family", "merge-source",
     ]  # fmt: skip
     settings = [
@@ -236,6 +236,7 @@ def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -
             "seeds=[1]",
             "language_adapter.near=0.01",
             "domain={ name = 'medical', text = ['eng.txt'] }",
+            "vocabulary.size=150",
         )  # fmt: skip
         for word in ("--set", setting)
     ]

@@ -55,6 +55,7 @@ EXPECTED = {
     "madx-2": (["eng"], "nno", None),
     "madx-shared": (["eng"], "nno", None),
     "madx-kl": (["eng"], "nno", None),
+    "madx-vocabulary": (["eng"], "nno", None),
     "madx-domain": (["eng+medical"], "nno+medical", None),
     "tlr": (["eng", "swe", "nno"], "nno", None),
     "bad-x": (["nno+eng"], "nno+eng", None),
