@@ -241,7 +241,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "Schedule.warm_up": 0.05, "Schedule.weight_decay": 0.0, "Schedule.max_grad_norm": 1.0,
         "TextSource.triples": None, "TextSource.lines": None, "TextSource.hub": None, "TextSource.config": None,
         "TextSource.split": "train",
-        "TextSource.column": "text", "TextSource.revision": None,
+        "TextSource.column": "text", "TextSource.revision": None, "TextSource.romanised": None,
         "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": None,
         "TaskSpec.columns": {"text": "text", "pair": None, "label": "label"},
         "EncoderRef.settings": None, "EncoderRef.precision": "fp32",

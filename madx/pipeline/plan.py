@@ -32,6 +32,7 @@ class Cell:
     test: LabelledData | None  # None: the target has no labels
     weights: Literal["fp32", "int8"] = "fp32"
     adapts: EntropyMinimisation | None = None
+    romanised: bool = False  # whether the target's text is read in Latin letters
 
     @cached_property
     def evaluation(self) -> Evaluation | None:

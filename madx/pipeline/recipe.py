@@ -193,6 +193,7 @@ class Recipe(Frozen):
     budget: Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,6})?%$")] | None = None
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
     without_text: tuple[str, ...] = ()  # targets that are treated as if they had none
+    romanise: tuple[str, ...] = ()  # languages whose text is read in Latin letters, in all stages (extra `romanise`)
     relatives: tuple[str, ...] = ()  # languages beside, whose text and adapters merges and joint trainings use
     parallel: dict[str, tuple[str, str]] = {}  # a language's parallel text: the source language's file and its own
     language_adapters: dict[str, str] = {}  # ready-made ones: language = directory

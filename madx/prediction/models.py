@@ -59,6 +59,7 @@ class Model(Frozen):
     trains: Stored
     task_model: Name
     below: tuple[Below, ...]
+    romanised: bool = False  # what the encoder reads of the language
     entropy_steps: int = Field(0, ge=0, le=1000)  # of the method emea, for each sentence
     dev: float | None  # the task's metric on the source's dev set, in percent
 
@@ -77,6 +78,7 @@ class Folders(NamedTuple):
 
     task: Path
     below: tuple[tuple[Path, Stored], ...] = ()
+    romanised: str | None = None  # the language by whose rules it reads text
 
 
 class Chosen(NamedTuple):
@@ -172,7 +174,11 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
         return inside(folder.parent, found)
 
     languages = {
-        m.language: Folders(place(m.task_model), tuple((place(part.folder), part.stored) for part in m.below))
+        m.language: Folders(
+            place(m.task_model),
+            tuple((place(part.folder), part.stored) for part in m.below),
+            m.language if m.romanised else None,
+        )
         for m in rows
     }
     alike = {found.task for found in languages.values()}

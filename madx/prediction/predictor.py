@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from madx.adapters.setup import Stack
 from madx.config import InputError
+from madx.corpora.romanise import everywhere, romaniser
 from madx.device import choose_device, choose_precision
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
@@ -103,6 +104,9 @@ class Predictor:
             for code, numbers in groups.items():
                 model = self.ready(code, records[numbers[0]].where)
                 inputs = [(n, given) for n in numbers for given in self._inputs(records[n])]
+                read = self.chosen.folders(code, records[numbers[0]].where).romanised
+                if read is not None:  # the encoder alone: a person gets back what was given
+                    inputs = [(n, everywhere(romaniser(read), given)) for n, given in inputs]
                 examples = [Example(str(i), given, None) for i, (_, given) in enumerate(inputs)]
                 for (number, _), told in zip(inputs, model.explain(examples), strict=True):
                     found[number].append(told)
