@@ -214,7 +214,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
     """A field at its default isn't in a digest: were the default changed, old results would be taken for new."""
     stages = {kind.__name__: kind for kind in (LanguageStage, TaskStage, Evaluation, BottleneckSpec, InvertibleSpec,
                                                Schedule, Corpus, TextStage, TextSource, TaskSpec,
-                                               EncoderRef)}  # fmt: skip
+                                               EncoderRef, TreeStage, GeneratorStage)}  # fmt: skip
     found = {
         f"{name}.{key}": field.get_default()
         for name, kind in stages.items()
@@ -244,6 +244,9 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "TextSource.column": "text", "TextSource.revision": None, "TextSource.romanised": None,
         "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": None,
         "TaskSpec.columns": {"text": "text", "pair": None, "label": "label"},
+        "TreeStage.softmax": "full", "TreeStage.alpha": 0.7, "TreeStage.seed": 1,
+        "GeneratorStage.softmax": "full", "GeneratorStage.alpha": 0.7, "GeneratorStage.seed": 1,
+        "GeneratorStage.layer_shared": False,
         "EncoderRef.settings": None, "EncoderRef.precision": "fp32",
     }  # fmt: skip
 

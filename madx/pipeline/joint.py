@@ -42,6 +42,7 @@ class Joint:
             schedule=self._schedule,
             batch_tokens=self.planner.recipe.language_adapter.batch_tokens,
             softmax=self.planner.recipe.language_adapter.softmax,
+            alpha=self.planner.recipe.joint.alpha,
             seed=self.planner.recipe.language_adapter.seed,
         )
 
@@ -74,6 +75,7 @@ class Joint:
             schedule=self._schedule,
             batch_tokens=self.planner.recipe.language_adapter.batch_tokens,
             softmax=self.planner.recipe.language_adapter.softmax,
+            alpha=self.planner.recipe.joint.alpha,
             seed=self.planner.recipe.language_adapter.seed,
         )
 
