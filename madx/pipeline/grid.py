@@ -217,6 +217,9 @@ GRID: dict[str, Row] = {
     "arithmetic": Row(task_adapter, "sources", "target", adapter=ways.arithmetic),
     "merge-mean": Row(task_adapter, "sources", "target", adapter=ways.merged(ways.equally), possible=ways.anything),
     "merge-family": Row(task_adapter, "sources", "target", adapter=ways.merged(ways.by_family), possible=ways.anything),
+    "merge-typology": Row(
+        task_adapter, "sources", "target", adapter=ways.merged(ways.by_typology), possible=ways.anything
+    ),
     "merge-source": Row(
         task_adapter, "sources", "target", adapter=ways.merged(ways.half_source), possible=ways.anything
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from madx.catalog.language import Language
 from madx.catalog.typology import features_of, values_of
+from madx.catalog.uriel import vector_of
 from madx.config import InputError
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
 from madx.stages.stacked import Stacked
@@ -83,6 +84,8 @@ class Joint:
         return GeneratedAdapter(generator=self.generator, described=self._described(self.planner.language(code)))
 
     def _described(self, language: Language) -> Described:
+        if self.planner.recipe.joint.typology == "uriel":
+            return Described(language=language.code, values=vector_of(language.code))
         return Described(language=language.code, values=values_of(language, features_of(self.languages)))
 
     @property

@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import Field, field_validator, model_validator
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec, Matrix
+from madx.catalog.uriel import Distance
 from madx.config import Frozen, InputError, nearest, validate
 from madx.foreign import read_toml
 from madx.pipeline.grid import GRID
@@ -141,6 +142,7 @@ class JointSettings(Frozen):
 
     reduction_factor: float = Field(16.0, gt=0)
     layer_shared: bool = False  # generated: one generator for all layers
+    typology: Literal["catalogue", "uriel"] = "catalogue"  # generated: what a language is described by; an extra
     alpha: float = Field(0.7, ge=0, le=1)  # a language is drawn in proportion to its text ** alpha
     steps: int | None = Field(None, ge=1, le=MOST)  # None: as many as the languages take one by one
 
@@ -149,6 +151,14 @@ class VocabularySettings(Frozen):
     """madx-vocabulary; rates, steps and batches are the language adapters'."""
 
     size: int = Field(10_000, ge=100, le=1 << 20)  # pieces of the language's own tokenizer, special ones among them
+
+
+class MergeSettings(Frozen):
+    """merge-typology (extra `typology`): softmax((1 - distance) / temperature) over the `top` nearest."""
+
+    distance: Distance = "featural"
+    temperature: float = Field(0.1, gt=0)
+    top: int | None = Field(None, ge=1)
 
 
 class DomainSettings(Frozen):
@@ -211,6 +221,7 @@ class Recipe(Frozen):
     fusion: FusionSettings = FusionSettings()
     joint: JointSettings = JointSettings()
     vocabulary: VocabularySettings = VocabularySettings()
+    merge: MergeSettings = MergeSettings()
     domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from madx.adapters.spec import BottleneckSpec
+from madx.catalog.uriel import nearness_by
 from madx.methods.beside import Lora
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.shared import SharedBottleneck
@@ -13,7 +14,7 @@ from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.methods.vocabulary import VocabularyAdapter
 from madx.stages.ensemble import Ensemble
 from madx.stages.language import LanguageStage, Share
-from madx.stages.merge import softmax_of_nearness
+from madx.stages.merge import softmax, softmax_of_nearness
 from madx.stages.stacked import Stacked
 from madx.stages.vocabulary import VocabularyStage
 from madx.step import AdapterStep
@@ -116,7 +117,9 @@ def merged(weigh: Weigh) -> Callable[[Planner, str], AdapterStep]:
         if code in planner.source_codes:
             return planner.language_adapter(code)
         others = planner.others(code)
-        return planner.merged(code, others, weigh(planner, code, others))
+        weights = dict(zip(others, weigh(planner, code, others), strict=True))
+        kept = [other for other in others if weights[other] > 0]
+        return planner.merged(code, kept, [weights[other] for other in kept])
 
     return adapter
 
@@ -128,6 +131,12 @@ def equally(planner: Planner, code: str, others: list[str]) -> list[float]:
 def by_family(planner: Planner, code: str, others: list[str]) -> list[float]:
     """By nearness in the family tree, as TIPA (arXiv 2601.16629) weighs by typology."""
     return softmax_of_nearness(planner.language(code), [planner.language(other) for other in others])
+
+
+def by_typology(planner: Planner, code: str, others: list[str]) -> list[float]:
+    """By nearness in URIEL+'s typology (TIPA, arXiv 2601.16629)."""
+    settings = planner.recipe.merge
+    return softmax(nearness_by(settings.distance, code, others), settings.temperature, settings.top)
 
 
 def half_source(planner: Planner, code: str, others: list[str]) -> list[float]:
