@@ -20,7 +20,7 @@ from madx.methods.full import Full
 from madx.stages.alignment import Alignment
 from madx.stages.arithmetic import Arithmetic
 from madx.stages.ensemble import Ensemble
-from madx.stages.entropy import EntropyMinimisation
+from madx.stages.entropy import EntropyMinimisation, ProbabilityMean
 from madx.stages.evaluate import Evaluation
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
 from madx.stages.imported import ImportedAdapter
@@ -81,6 +81,7 @@ ARITHMETIC = Arithmetic(encoder=ENCODER, own=LANGUAGE, other=IMPORTED, text=TEXT
 STACKED = Stacked(called="swe+x", parts=(LANGUAGE, IMPORTED))
 ENSEMBLE = Ensemble(encoder=ENCODER, language="fao", parts=(IMPORTED,))
 ADAPTED = EVALUATION.model_copy(update={"adapts": EntropyMinimisation()})
+AVERAGED = EVALUATION.model_copy(update={"adapts": ProbabilityMean()})
 VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
     TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
@@ -181,6 +182,7 @@ def test_another_type_of_value_is_another_name() -> None:
     assert full.name != STAGE.name
     assert STAGE.model_copy(update={"below": (LANGUAGE,)}).name != STAGE.name
     assert EVALUATION.model_copy(update={"language": None}).name != EVALUATION.name
+    assert len({AVERAGED.name, ADAPTED.name, EVALUATION.name}) == 3
 
 
 def test_a_new_option_at_its_default_renames_nothing() -> None:

@@ -22,7 +22,7 @@ from madx.methods.prefix import PrefixTuning
 from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.pipeline import ways
-from madx.stages.entropy import EntropyMinimisation
+from madx.stages.entropy import Adapts, EntropyMinimisation, ProbabilityMean
 from madx.step import AdapterStep, Step
 
 if TYPE_CHECKING:
@@ -157,6 +157,10 @@ def by_entropy(recipe: Recipe) -> EntropyMinimisation:
     return EntropyMinimisation(steps=recipe.evaluation.entropy_steps)
 
 
+def by_probability(recipe: Recipe) -> ProbabilityMean:
+    return ProbabilityMean()
+
+
 @dataclass(frozen=True)
 class Row:
     """One method. `below`: the frozen language adapters that stage two trains over."""
@@ -167,7 +171,7 @@ class Row:
     # how a language's adapter is made; for a source language: the one that stage two trains over
     adapter: Callable[[Planner, str], AdapterStep] = ways.own
     possible: Callable[[Planner, str], bool] = ways.has_text  # whether there is what it is made of
-    adapts: Callable[[Recipe], EntropyMinimisation | None] = lambda recipe: None  # for each sentence, at evaluation
+    adapts: Callable[[Recipe], Adapts | None] = lambda recipe: None  # what is done with a mixture at evaluation
     start: Callable[[Planner, str], LanguageStage] | None = None  # what stage two goes on from, made for the target
 
     @property
@@ -226,6 +230,9 @@ GRID: dict[str, Row] = {
     "ensemble": Row(task_adapter, "sources", "target", adapter=ways.side_by_side, possible=ways.anything),
     "emea": Row(
         task_adapter, "sources", "target", adapter=ways.side_by_side, possible=ways.anything, adapts=by_entropy
+    ),
+    "ensemble-logits": Row(
+        task_adapter, "sources", "target", adapter=ways.side_by_side, possible=ways.anything, adapts=by_probability
     ),
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),

@@ -89,13 +89,16 @@ class Planner:
         """What `method` trains for `task`, and answers `target` with. Everybody who wants to know asks here."""
         row = GRID[method]
         stage = self._task_stage(task, row, target, self.targets_of(task, method), seed)
+        adapts = row.adapts(self.recipe)
+        if adapts is not None:
+            adapts.check(task)
         code = {"target": target, "source": self.source_codes[0], "none": None}[row.evaluated_with]
         return Cell(
             task.name, method, target, seed, stage,
             language=self._adapter(row, code) if code else None,
             test=self.labelled(task, target, "test"),
             weights=self.recipe.evaluation.weights,
-            adapts=row.adapts(self.recipe),
+            adapts=adapts,
             romanised=target in self.romanised,
         )  # fmt: skip
 

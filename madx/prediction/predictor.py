@@ -17,7 +17,6 @@ from madx.encoders.reference import resolve_encoder
 from madx.methods.loading import LOADED_BY
 from madx.prediction.models import Chosen, choose
 from madx.prediction.records import Reader, Record
-from madx.stages.entropy import EntropyMinimisation
 from madx.stages.task_model import TaskModel, in_encoder
 from madx.tasks.batches import Tokens
 from madx.tasks.examples import Example
@@ -125,8 +124,7 @@ class Predictor:
             self.method.load(folders.task, self.encoder, name)
             _, head = self.kind.load_head(folders.task, self.encoder)
             model = TaskModel(self.encoder, self.method, self.chosen.task, head.eval(), self.chosen.max_length)
-            if self.chosen.entropy_steps:
-                model.adapts = EntropyMinimisation(steps=self.chosen.entropy_steps)
+            model.adapts = self.chosen.adapts
             self._loaded = folders.task, model
         for folder, stored in folders.below:
             if folder not in self._names:

@@ -68,6 +68,7 @@ EXPECTED = {
     "auto": (["eng"], "nno", None),
     "ensemble": (["eng"], "nno", None),
     "emea": (["eng"], "nno", None),
+    "ensemble-logits": (["eng"], "nno", None),
     "lt-sft": (["eng"], "nno", None),
     "madx-lora": (["eng"], "nno", None),
     "fusion-sources": (["eng", "swe"], "nno", None),
