@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # what a folder holds, for who reads it without the method: see loading.py
-Stored = Literal["adapter", "encoder", "change", "beside", "fusion", "prefix", "mixture", "vocabulary"]
+Stored = Literal["adapter", "encoder", "change", "beside", "fusion", "prefix", "mixture", "vocabulary", "lily"]
 
 
 class Method(Frozen):

@@ -208,6 +208,7 @@ GRID: dict[str, Row] = {
     "madx-aligned": Row(task_adapter, "sources", "target", adapter=ways.aligned, possible=ways.has_parallel_text),
     "madx-2": Row(task_adapter_without_last_layer, "sources", "target", adapter=ways.without_last_layer),
     "madx-shared": Row(task_adapter, "sources", "target", adapter=ways.layers_share),
+    "madx-lily": Row(task_adapter, "sources", "target", adapter=ways.across_layers),
     "madx-kl": Row(task_adapter, "sources", "target", adapter=ways.near_frozen),
     "madx-vocabulary": Row(task_adapter, "sources", "target", adapter=ways.with_vocabulary),
     "madx-domain": Row(task_adapter, "sources", "target", adapter=ways.with_domain),

@@ -153,6 +153,13 @@ class VocabularySettings(Frozen):
     size: int = Field(10_000, ge=100, le=1 << 20)  # pieces of the language's own tokenizer, special ones among them
 
 
+class LilySettings(Frozen):
+    """madx-lily; the width of the bottleneck is the language adapters'."""
+
+    groups: int = Field(3, ge=1, le=1000)  # of neighbouring layers, each with one projection down
+    experts: int = Field(4, ge=1, le=1000)  # projections up, of all layers
+
+
 class MergeSettings(Frozen):
     """merge-typology (extra `typology`): softmax((1 - distance) / temperature) over the `top` nearest."""
 
@@ -221,6 +228,7 @@ class Recipe(Frozen):
     fusion: FusionSettings = FusionSettings()
     joint: JointSettings = JointSettings()
     vocabulary: VocabularySettings = VocabularySettings()
+    lily: LilySettings = LilySettings()
     merge: MergeSettings = MergeSettings()
     domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}

@@ -9,6 +9,7 @@ from madx.adapters.spec import BottleneckSpec
 from madx.catalog.uriel import nearness_by
 from madx.methods.beside import Lora
 from madx.methods.bottleneck import BottleneckAdapter
+from madx.methods.lily import LilyAdapter
 from madx.methods.shared import SharedBottleneck
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.methods.vocabulary import VocabularyAdapter
@@ -69,6 +70,13 @@ def with_vocabulary(planner: Planner, code: str) -> AdapterStep:
 def layers_share(planner: Planner, code: str) -> AdapterStep:
     """One bottleneck for all layers (methods/shared.py)."""
     method = SharedBottleneck(spec=planner.recipe.language_adapter.spec)
+    return planner.language_stage(code).model_copy(update={"method": method})
+
+
+def across_layers(planner: Planner, code: str) -> AdapterStep:
+    """Projections that layers share, mixed by routers (methods/lily.py)."""
+    settings = planner.recipe.lily
+    method = LilyAdapter(spec=planner.recipe.language_adapter.spec, groups=settings.groups, experts=settings.experts)
     return planner.language_stage(code).model_copy(update={"method": method})
 
 

@@ -54,6 +54,7 @@ EXPECTED = {
     "madx-aligned": (["eng"], "nno", None),
     "madx-2": (["eng"], "nno", None),
     "madx-shared": (["eng"], "nno", None),
+    "madx-lily": (["eng"], "nno", None),
     "madx-kl": (["eng"], "nno", None),
     "madx-vocabulary": (["eng"], "nno", None),
     "madx-domain": (["eng+medical"], "nno+medical", None),
