@@ -17,12 +17,14 @@ from madx.corpora.prepare import Corpus
 from madx.encoders.reference import EncoderRef
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
+from madx.methods.hyper import HyperX
 from madx.stages.alignment import Alignment
 from madx.stages.arithmetic import Arithmetic
 from madx.stages.ensemble import Ensemble
 from madx.stages.entropy import EntropyMinimisation, ProbabilityMean
 from madx.stages.evaluate import Evaluation
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
+from madx.stages.hyper import HyperAdapter, TextsBeside
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import MergedAdapter, Weighted
@@ -82,11 +84,18 @@ STACKED = Stacked(called="swe+x", parts=(LANGUAGE, IMPORTED))
 ENSEMBLE = Ensemble(encoder=ENCODER, language="fao", parts=(IMPORTED,))
 ADAPTED = EVALUATION.model_copy(update={"adapts": EntropyMinimisation()})
 AVERAGED = EVALUATION.model_copy(update={"adapts": ProbabilityMean()})
+HYPER_STAGE = STAGE.model_copy(
+    update={
+        "method": HyperX(languages=("eng", "swe")), "below": (),
+        "beside": TextsBeside(texts=(TEXT,), updates=1, batch_tokens=64, alpha=0.7, softmax="full"),
+    }
+)  # fmt: skip
+HYPER = HyperAdapter(trained=HYPER_STAGE, encoder=ENCODER, method=HyperX(languages=("eng", "swe")), language="swe")
 VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
     TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
     GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE,
-    EVALUATION, VOCABULARY,
+    EVALUATION, VOCABULARY, HYPER_STAGE, HYPER,
 ]  # fmt: skip
 
 
@@ -229,7 +238,8 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "LanguageStage.mixed_with": (), "LanguageStage.start": None, "LanguageStage.near": 0.0,
         "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
         "TextStage.vocabulary": None,
-        "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.warm_up": 0.05,
+        "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.beside": None,
+        "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
         "Evaluation.weights": "fp32", "Evaluation.adapts": None, "Evaluation.dropped": 0,
         "BottleneckSpec.reduction_factor": 16.0, "BottleneckSpec.bottleneck_size": None,

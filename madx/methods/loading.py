@@ -9,6 +9,7 @@ from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.fused import FusedAdapters
+from madx.methods.hyper import HyperX
 from madx.methods.lily import LilyAdapter
 from madx.methods.method import Method, Stored
 from madx.methods.mixture import Mixture
@@ -19,6 +20,7 @@ from madx.methods.vocabulary import VocabularyAdapter
 LOADED_BY: dict[Stored, Method] = {
     "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora(), "fusion": FusedAdapters(),
     "prefix": PrefixTuning(), "mixture": Mixture(), "vocabulary": VocabularyAdapter(), "lily": LilyAdapter(),
+    "hyper": HyperX(),
 }  # fmt: skip
 
 

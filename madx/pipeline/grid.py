@@ -17,6 +17,7 @@ from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.fused import FusedAdapters
+from madx.methods.hyper import HyperX
 from madx.methods.method import Method
 from madx.methods.prefix import PrefixTuning
 from madx.methods.robust import RobustAdapter
@@ -103,6 +104,15 @@ def fusion_of_tasks(recipe: Recipe) -> Trained:
     return replace(task_adapter(recipe), after=fused)
 
 
+def hyper_network(recipe: Recipe) -> Trained:
+    """Hyper-X (Üstün et al. 2022): on labels of the sources and text of all the recipe's languages in turn."""
+
+    def on_texts_too(planner: Planner, first: TaskStage) -> TaskStage:
+        return first.model_copy(update={"method": planner.joint.hyper, "beside": planner.joint.texts_beside})
+
+    return Trained(HyperX(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, on_texts_too)
+
+
 def fusion_of_languages(recipe: Recipe) -> Trained:
     """AdapterFusion of the adapters of the recipe's languages, trained on the task."""
 
@@ -172,6 +182,8 @@ class Row:
     adapter: Callable[[Planner, str], AdapterStep] = ways.own
     possible: Callable[[Planner, str], bool] = ways.has_text  # whether there is what it is made of
     adapts: Callable[[Recipe], Adapts | None] = lambda recipe: None  # what is done with a mixture at evaluation
+    # a language's adapter out of what stage two has trained, in place of `adapter`
+    out_of: Callable[[TaskStage, str], AdapterStep] | None = None
     start: Callable[[Planner, str], LanguageStage] | None = None  # what stage two goes on from, made for the target
 
     @property
@@ -182,6 +194,7 @@ class Row:
             ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", compacter: "a Compacter",
             compacter_plus: "a Compacter++", fusion_of_sources: "a fusion of the sources' task adapters",
             fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
+            hyper_network: "a network that gives adapters",
             robust_adapter: "a task adapter with lower layers dropped at random",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
@@ -236,6 +249,7 @@ GRID: dict[str, Row] = {
         task_adapter, "sources", "target", adapter=ways.side_by_side, possible=ways.anything, adapts=by_probability
     ),
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
+    "hyper-x": Row(hyper_network, "none", "target", out_of=ways.out_of_network),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),
     "madx-lora": Row(lora, "sources", "target"),
     "fusion-sources": Row(fusion_of_sources, "sources", "target"),

@@ -95,12 +95,15 @@ class Planner:
         code = {"target": target, "source": self.source_codes[0], "none": None}[row.evaluated_with]
         return Cell(
             task.name, method, target, seed, stage,
-            language=self._adapter(row, code) if code else None,
+            language=self._swapped_in(row, stage, code) if code else None,
             test=self.labelled(task, target, "test"),
             weights=self.recipe.evaluation.weights,
             adapts=adapts,
             romanised=target in self.romanised,
         )  # fmt: skip
+
+    def _swapped_in(self, row: Row, stage: TaskStage, code: str) -> AdapterStep:
+        return self._adapter(row, code) if row.out_of is None else row.out_of(stage, code)
 
     def source_stage(self, task: TaskSpec, method: str, seed: int) -> TaskStage:
         """Stage two alone. Raises InputError for a method whose stage two is made for targets."""

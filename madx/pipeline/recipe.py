@@ -142,6 +142,7 @@ class JointSettings(Frozen):
 
     reduction_factor: float = Field(16.0, gt=0)
     layer_shared: bool = False  # generated: one generator for all layers
+    text_updates: int = Field(1, ge=1, le=1000)  # hyper-x: updates on text after each one on labels
     typology: Literal["catalogue", "uriel"] = "catalogue"  # generated: what a language is described by; an extra
     alpha: float = Field(0.7, ge=0, le=1)  # a language is drawn in proportion to its text ** alpha
     steps: int | None = Field(None, ge=1, le=MOST)  # None: as many as the languages take one by one

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 from madx.adapters.spec import BottleneckSpec
 from madx.catalog.uriel import nearness_by
+from madx.config import InputError
 from madx.methods.beside import Lora
 from madx.methods.bottleneck import BottleneckAdapter
+from madx.methods.hyper import HyperX
 from madx.methods.lily import LilyAdapter
 from madx.methods.shared import SharedBottleneck
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.methods.vocabulary import VocabularyAdapter
 from madx.stages.ensemble import Ensemble
+from madx.stages.hyper import HyperAdapter
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import softmax, softmax_of_nearness
 from madx.stages.stacked import Stacked
@@ -22,6 +25,7 @@ from madx.step import AdapterStep
 
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
+    from madx.stages.task import TaskStage
 
 ENOUGH = 300  # lines, from which on a language's own adapter is taken by itself; README, "what it is worth"
 
@@ -186,6 +190,18 @@ def branch(planner: Planner, code: str) -> AdapterStep:
 def generated(planner: Planner, code: str) -> AdapterStep:
     """MAD-G: from the language's place in the family tree and its script (stages/generator.py)."""
     return planner.joint.generated(code)
+
+
+def out_of_network(trained: TaskStage, code: str) -> AdapterStep:
+    """Hyper-X: for the task and the language at once."""
+    method = trained.method
+    assert isinstance(method, HyperX)
+    if code not in method.languages:
+        raise InputError(
+            f"hyper-x: '{code}' is not among the languages that it is trained on ({', '.join(method.languages)}); give "
+            "it text, or leave it out ([limit.hyper-x] targets = [...])"
+        )
+    return HyperAdapter(trained=trained, encoder=trained.encoder, method=method, language=code)
 
 
 def with_domain(planner: Planner, code: str) -> AdapterStep:

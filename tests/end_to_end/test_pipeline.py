@@ -228,7 +228,7 @@ def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -
     methods = [
         "madx-2", "madx-shared", "madx-lily", "madx-kl", "madx-vocabulary", "madx-domain", "bad-x", "madx-from-source",
         "madx-from-family", "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "ensemble",
-        "emea", "ensemble-logits", "lt-sft", "merge-mean", "merge-family", "merge-source",
+        "emea", "ensemble-logits", "hyper-x", "lt-sft", "merge-mean", "merge-family", "merge-source",
         *(["merge-typology"] if find_spec("urielplus") else []),  # tests/catalog/test_uriel.py says where it isn't
     ]  # fmt: skip
     settings = [
@@ -246,14 +246,8 @@ def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -
     madx(project, "run", "recipe.toml", *settings)
     rows = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
     assert {row["method"] for row in rows} == set(methods)
-    for method in (
-        "madx-domain",
-        "hierarchical",
-        "madx-lily",
-        "emea",
-        "ensemble-logits",
-        "lt-sft",
-    ):  # other kinds of folders
+    others = ("madx-domain", "hierarchical", "madx-lily", "hyper-x", "emea", "ensemble-logits", "lt-sft")
+    for method in others:  # each loads something of another kind
         out, _ = madx(project, "predict", "results/tiny", "--language", "swe", "--method", method, "--format", "text",
                       text="hunden sover\n")  # fmt: skip
         assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"], method

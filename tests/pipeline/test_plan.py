@@ -70,6 +70,7 @@ EXPECTED = {
     "ensemble": (["eng"], "nno", None),
     "emea": (["eng"], "nno", None),
     "ensemble-logits": (["eng"], "nno", None),
+    "hyper-x": ([], "nno", None),
     "lt-sft": (["eng"], "nno", None),
     "madx-lora": (["eng"], "nno", None),
     "fusion-sources": (["eng", "swe"], "nno", None),
