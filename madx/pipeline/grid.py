@@ -164,10 +164,12 @@ def task_adapter_without_last_layer(recipe: Recipe) -> Trained:
 
 
 def by_entropy(recipe: Recipe) -> EntropyMinimisation:
+    """The others' outputs, mixed with weights that are found for each sentence by entropy."""
     return EntropyMinimisation(steps=recipe.evaluation.entropy_steps)
 
 
 def by_probability(recipe: Recipe) -> ProbabilityMean:
+    """The others' by turns, the probabilities of the answers averaged."""
     return ProbabilityMean()
 
 
@@ -200,7 +202,9 @@ class Row:
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
                  "target": "the adapter of source and target", "none": "no language adapter"}[self.below]  # fmt: skip
-        way = "" if self.adapter is ways.own else f" ({(self.adapter.__doc__ or '').splitlines()[0].rstrip('.')})"
+        told = self.adapts.__doc__ or (self.out_of or self.adapter).__doc__ or ""
+        plain = self.adapter is ways.own and self.out_of is None
+        way = "" if plain else f" ({told.splitlines()[0].rstrip('.')})"
         used = {"target": f"with the target's{way}", "source": "with the source's", "none": "with none"}
         start = "" if self.start is None else "; begun with the encoder after masked LM on the target's text"
         return f"trains {trained} over {below}; evaluated {used[self.evaluated_with]}{start}"
