@@ -14,7 +14,7 @@ LAYERS = {
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "vl_convert": {"report"},
          "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}, "fastapi": {"prediction"},
          "uvicorn": {"cli"}, "optuna": {"pipeline"}, "onnxruntime": {"prediction"}, "ray": {"pipeline"},
-         "submitit": {"pipeline"}}  # fmt: skip
+         "submitit": {"pipeline"}, "uroman": {"corpora"}, "urielplus": {"catalog"}}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -17,12 +17,14 @@ from madx.corpora.prepare import Corpus
 from madx.encoders.reference import EncoderRef
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
+from madx.methods.hyper import HyperX
 from madx.stages.alignment import Alignment
 from madx.stages.arithmetic import Arithmetic
 from madx.stages.ensemble import Ensemble
-from madx.stages.entropy import EntropyMinimisation
+from madx.stages.entropy import EntropyMinimisation, ProbabilityMean
 from madx.stages.evaluate import Evaluation
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
+from madx.stages.hyper import HyperAdapter, TextsBeside
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import MergedAdapter, Weighted
@@ -30,6 +32,7 @@ from madx.stages.stacked import Stacked
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
 from madx.stages.tree import NodeAdapter, TreeStage
+from madx.stages.vocabulary import VocabularyStage
 from madx.step import Step, closure
 from madx.tasks.data import LabelledData
 from madx.training.fit import Schedule
@@ -80,10 +83,19 @@ ARITHMETIC = Arithmetic(encoder=ENCODER, own=LANGUAGE, other=IMPORTED, text=TEXT
 STACKED = Stacked(called="swe+x", parts=(LANGUAGE, IMPORTED))
 ENSEMBLE = Ensemble(encoder=ENCODER, language="fao", parts=(IMPORTED,))
 ADAPTED = EVALUATION.model_copy(update={"adapts": EntropyMinimisation()})
+AVERAGED = EVALUATION.model_copy(update={"adapts": ProbabilityMean()})
+HYPER_STAGE = STAGE.model_copy(
+    update={
+        "method": HyperX(languages=("eng", "swe")), "below": (),
+        "beside": TextsBeside(texts=(TEXT,), updates=1, batch_tokens=64, alpha=0.7, softmax="full"),
+    }
+)  # fmt: skip
+HYPER = HyperAdapter(trained=HYPER_STAGE, encoder=ENCODER, method=HyperX(languages=("eng", "swe")), language="swe")
+VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
     TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
     GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE,
-    EVALUATION,
+    EVALUATION, VOCABULARY, HYPER_STAGE, HYPER,
 ]  # fmt: skip
 
 
@@ -179,6 +191,7 @@ def test_another_type_of_value_is_another_name() -> None:
     assert full.name != STAGE.name
     assert STAGE.model_copy(update={"below": (LANGUAGE,)}).name != STAGE.name
     assert EVALUATION.model_copy(update={"language": None}).name != EVALUATION.name
+    assert len({AVERAGED.name, ADAPTED.name, EVALUATION.name}) == 3
 
 
 def test_a_new_option_at_its_default_renames_nothing() -> None:
@@ -211,7 +224,8 @@ def test_a_copy_has_a_digest_of_its_own() -> None:
 def test_defaults_are_part_of_names_so_they_stay() -> None:
     """A field at its default isn't in a digest: were the default changed, old results would be taken for new."""
     stages = {kind.__name__: kind for kind in (LanguageStage, TaskStage, Evaluation, BottleneckSpec, InvertibleSpec,
-                                               Schedule, Corpus, TextSource, TaskSpec, EncoderRef)}  # fmt: skip
+                                               Schedule, Corpus, TextStage, TextSource, TaskSpec,
+                                               EncoderRef, TreeStage, GeneratorStage)}  # fmt: skip
     found = {
         f"{name}.{key}": field.get_default()
         for name, kind in stages.items()
@@ -223,7 +237,9 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "LanguageStage.alignment": None, "LanguageStage.softmax": "full", "LanguageStage.seed": 1,
         "LanguageStage.mixed_with": (), "LanguageStage.start": None, "LanguageStage.near": 0.0,
         "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
-        "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.warm_up": 0.05,
+        "TextStage.vocabulary": None,
+        "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.beside": None,
+        "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
         "Evaluation.weights": "fp32", "Evaluation.adapts": None, "Evaluation.dropped": 0,
         "BottleneckSpec.reduction_factor": 16.0, "BottleneckSpec.bottleneck_size": None,
@@ -237,9 +253,12 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "Schedule.warm_up": 0.05, "Schedule.weight_decay": 0.0, "Schedule.max_grad_norm": 1.0,
         "TextSource.triples": None, "TextSource.lines": None, "TextSource.hub": None, "TextSource.config": None,
         "TextSource.split": "train",
-        "TextSource.column": "text", "TextSource.revision": None,
+        "TextSource.column": "text", "TextSource.revision": None, "TextSource.romanised": None,
         "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": None,
         "TaskSpec.columns": {"text": "text", "pair": None, "label": "label"},
+        "TreeStage.softmax": "full", "TreeStage.alpha": 0.7, "TreeStage.seed": 1,
+        "GeneratorStage.softmax": "full", "GeneratorStage.alpha": 0.7, "GeneratorStage.seed": 1,
+        "GeneratorStage.layer_shared": False,
         "EncoderRef.settings": None, "EncoderRef.precision": "fp32",
     }  # fmt: skip
 

@@ -26,6 +26,7 @@ class TextSource(Frozen):
     column: str = "text"
     triples: str | None = None  # the file holds ConceptNet's edges, of which those of this language's tag are read
     revision: str | None = None
+    romanised: str | None = None  # by the rules of this language; a recipe's `romanise` says so
     licence: Annotated[str, PLACE] = "unknown"
     noncommercial: Annotated[bool, PLACE] = False
     parallel: Annotated[bool, PLACE] = False  # line i is the same sentence in every language that has this source
@@ -56,6 +57,8 @@ def _known_sources() -> dict[str, dict[str, Any]]:
 def parse_source(entry: Any, where: str) -> TextSource:
     """`"ntrex:fao"` (a source of sources.toml and its key), `"tatoeba:fao:1-3470"`, a path, or a table."""
     if isinstance(entry, dict):
+        if "romanised" in entry:
+            raise InputError(f"{where}: key 'romanised': a recipe says that of text and labels alike: romanise = [...]")
         return validate(TextSource, entry, where)
     if not isinstance(entry, str):
         raise InputError(f"{where}: key 'text': {entry!r} is neither a text nor a table")

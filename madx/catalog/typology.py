@@ -1,6 +1,6 @@
 """Languages as numbers: where they stand in the family tree, and their script. From the catalogue alone.
 
-(URIEL's vectors, which MAD-G used, are CC BY-SA and not in here.)
+(URIEL's vectors, which MAD-G used, are in uriel.py's extra.)
 """
 
 from collections.abc import Sequence

@@ -8,6 +8,7 @@ from madx.config import InputError
 from madx.corpora import tables, triples
 from madx.corpora.hub import HubSplit
 from madx.corpora.lines import Source, read_lines, suffix_of
+from madx.corpora.romanise import romaniser
 
 SUFFIXES = (".txt", *tables.SUFFIXES)
 LONGEST = 1 << 20  # characters; a longer document is cut at a blank, so that one endless line fits in memory
@@ -84,6 +85,11 @@ def _pieces(document: str) -> Iterator[str]:
 
 def documents(source: TextSource, data: Path | None) -> Iterator[str]:
     """The documents of one source. A Hub dataset is streamed."""
+    written = _as_written(source, data)
+    return written if source.romanised is None else map(romaniser(source.romanised), written)
+
+
+def _as_written(source: TextSource, data: Path | None) -> Iterator[str]:
     if source.file is not None:
         for path in files_of(find_file(source.file, data)):
             for document in _documents(path, source):

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from madx.config import PLACE, Frozen, InputError
 from madx.corpora.lines import read_lines
+from madx.corpora.romanise import romaniser
 
 MOST_PAIRS = 20_000  # more teach a language adapter nothing new
 FEWEST_PAIRS = 100
@@ -25,9 +26,18 @@ class ParallelText(Frozen):
     target: str
     files: Annotated[tuple[ParallelFiles, ...], PLACE]
     digests: tuple[str, ...]
+    romanised: tuple[str, ...] = ()  # languages, of the two
 
     def pairs(self) -> list[tuple[str, str]]:
         """(source sentence, target sentence); a blank line means that it is missing. Raises InputError."""
+        pairs = self._as_written()
+        for side, code in enumerate((self.source, self.target)):
+            if code in self.romanised:
+                change = romaniser(code)
+                pairs = [(change(left), right) if side == 0 else (left, change(right)) for left, right in pairs]
+        return pairs
+
+    def _as_written(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
         for files in self.files:
             lines = zip_longest(read_lines(Path(files.source)), read_lines(Path(files.target)))

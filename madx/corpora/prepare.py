@@ -96,6 +96,11 @@ class Corpus(Frozen):
         report["warnings"] = self._check(report)
         return report
 
+    def to_train_on(self, data: Path | None) -> Iterator[str]:
+        """Its cleaned text, without the lines that may be held out."""
+        for batch, _ in self._clean(Cleaner(), data):
+            yield from (text for text in batch if not is_held_out(text, HELD_OUT_SHARE))
+
     def _clean(self, cleaner: Cleaner, data: Path | None) -> Iterator[tuple[list[str], Counter[str]]]:
         """A thousand documents at a time, or few long ones, and what had been dropped when they were there."""
         cleaned = (cleaner(document) for source in self.sources for document in documents(source, data))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # what a folder holds, for who reads it without the method: see loading.py
-Stored = Literal["adapter", "encoder", "change", "beside", "fusion", "prefix", "mixture"]
+Stored = Literal["adapter", "encoder", "change", "beside", "fusion", "prefix", "mixture", "vocabulary", "lily", "hyper"]
 
 
 class Method(Frozen):
@@ -44,6 +44,10 @@ class Method(Frozen):
     def retarget(self, encoder: Encoder, name: str, language: str | None) -> None:
         """Swap the language adapter below the trained part; None: no language adapter."""
         encoder.activate(*([language] if language else []), name)
+
+    def read_text(self, encoder: Encoder, name: str, language: str) -> None:
+        """Set the encoder up for text of a language, where masked language modelling is a task beside."""
+        raise NotImplementedError
 
     def penalty(self, encoder: Encoder, name: str) -> Tensor | None:
         """A term of its own in every update's loss, a scalar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -127,6 +128,9 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
             case TaskStage():
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
                 learnt = step.epochs * sum(map(tokens_in, step.train))
+                if step.beside is not None:
+                    updates = step.epochs * sum(math.ceil(len(data.load()) / step.batch_size) for data in step.train)
+                    learnt += updates * step.beside.updates * step.beside.batch_tokens
                 return Work(share * learnt, step.epochs * sum(map(tokens_in, step.dev)))
             case Evaluation():
                 return Work(0, tokens_in(step.test))

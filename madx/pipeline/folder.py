@@ -123,7 +123,8 @@ def _models(plan: Plan, session: Session) -> ModelsFile:
             Model(
                 task=spec.name, method=cell.method, language=cell.target, seed=cell.seed,
                 trains=stage.method.stored, task_model=stage.name,
-                entropy_steps=cell.adapts.steps if cell.adapts else 0,
+                romanised=cell.romanised,
+                **(cell.adapts.told() if cell.adapts else {}),
                 below=tuple(Below(folder=s.name, stored=s.stored) for s in cell.language.each) if cell.language else (),
                 dev=None if not dev else max(dev) if stage.checkpoint == "best" else dev[-1],
             )

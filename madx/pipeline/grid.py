@@ -17,12 +17,13 @@ from madx.methods.bitfit import BitFit
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.fused import FusedAdapters
+from madx.methods.hyper import HyperX
 from madx.methods.method import Method
 from madx.methods.prefix import PrefixTuning
 from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.pipeline import ways
-from madx.stages.entropy import EntropyMinimisation
+from madx.stages.entropy import Adapts, EntropyMinimisation, ProbabilityMean
 from madx.step import AdapterStep, Step
 
 if TYPE_CHECKING:
@@ -103,6 +104,15 @@ def fusion_of_tasks(recipe: Recipe) -> Trained:
     return replace(task_adapter(recipe), after=fused)
 
 
+def hyper_network(recipe: Recipe) -> Trained:
+    """Hyper-X (Üstün et al. 2022): on labels of the sources and text of all the recipe's languages in turn."""
+
+    def on_texts_too(planner: Planner, first: TaskStage) -> TaskStage:
+        return first.model_copy(update={"method": planner.joint.hyper, "beside": planner.joint.texts_beside})
+
+    return Trained(HyperX(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, on_texts_too)
+
+
 def fusion_of_languages(recipe: Recipe) -> Trained:
     """AdapterFusion of the adapters of the recipe's languages, trained on the task."""
 
@@ -154,7 +164,13 @@ def task_adapter_without_last_layer(recipe: Recipe) -> Trained:
 
 
 def by_entropy(recipe: Recipe) -> EntropyMinimisation:
+    """The others' outputs, mixed with weights that are found for each sentence by entropy."""
     return EntropyMinimisation(steps=recipe.evaluation.entropy_steps)
+
+
+def by_probability(recipe: Recipe) -> ProbabilityMean:
+    """The others' by turns, the probabilities of the answers averaged."""
+    return ProbabilityMean()
 
 
 @dataclass(frozen=True)
@@ -167,7 +183,9 @@ class Row:
     # how a language's adapter is made; for a source language: the one that stage two trains over
     adapter: Callable[[Planner, str], AdapterStep] = ways.own
     possible: Callable[[Planner, str], bool] = ways.has_text  # whether there is what it is made of
-    adapts: Callable[[Recipe], EntropyMinimisation | None] = lambda recipe: None  # for each sentence, at evaluation
+    adapts: Callable[[Recipe], Adapts | None] = lambda recipe: None  # what is done with a mixture at evaluation
+    # a language's adapter out of what stage two has trained, in place of `adapter`
+    out_of: Callable[[TaskStage, str], AdapterStep] | None = None
     start: Callable[[Planner, str], LanguageStage] | None = None  # what stage two goes on from, made for the target
 
     @property
@@ -178,12 +196,15 @@ class Row:
             ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", compacter: "a Compacter",
             compacter_plus: "a Compacter++", fusion_of_sources: "a fusion of the sources' task adapters",
             fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
+            hyper_network: "a network that gives adapters",
             robust_adapter: "a task adapter with lower layers dropped at random",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
                  "target": "the adapter of source and target", "none": "no language adapter"}[self.below]  # fmt: skip
-        way = "" if self.adapter is ways.own else f" ({(self.adapter.__doc__ or '').splitlines()[0].rstrip('.')})"
+        told = self.adapts.__doc__ or (self.out_of or self.adapter).__doc__ or ""
+        plain = self.adapter is ways.own and self.out_of is None
+        way = "" if plain else f" ({told.splitlines()[0].rstrip('.')})"
         used = {"target": f"with the target's{way}", "source": "with the source's", "none": "with none"}
         start = "" if self.start is None else "; begun with the encoder after masked LM on the target's text"
         return f"trains {trained} over {below}; evaluated {used[self.evaluated_with]}{start}"
@@ -204,7 +225,9 @@ GRID: dict[str, Row] = {
     "madx-aligned": Row(task_adapter, "sources", "target", adapter=ways.aligned, possible=ways.has_parallel_text),
     "madx-2": Row(task_adapter_without_last_layer, "sources", "target", adapter=ways.without_last_layer),
     "madx-shared": Row(task_adapter, "sources", "target", adapter=ways.layers_share),
+    "madx-lily": Row(task_adapter, "sources", "target", adapter=ways.across_layers),
     "madx-kl": Row(task_adapter, "sources", "target", adapter=ways.near_frozen),
+    "madx-vocabulary": Row(task_adapter, "sources", "target", adapter=ways.with_vocabulary),
     "madx-domain": Row(task_adapter, "sources", "target", adapter=ways.with_domain),
     "tlr": Row(task_adapter, "sources and targets", "target"),
     "bad-x": Row(task_adapter, "target", "target", adapter=ways.bilingual),
@@ -216,6 +239,9 @@ GRID: dict[str, Row] = {
     "arithmetic": Row(task_adapter, "sources", "target", adapter=ways.arithmetic),
     "merge-mean": Row(task_adapter, "sources", "target", adapter=ways.merged(ways.equally), possible=ways.anything),
     "merge-family": Row(task_adapter, "sources", "target", adapter=ways.merged(ways.by_family), possible=ways.anything),
+    "merge-typology": Row(
+        task_adapter, "sources", "target", adapter=ways.merged(ways.by_typology), possible=ways.anything
+    ),
     "merge-source": Row(
         task_adapter, "sources", "target", adapter=ways.merged(ways.half_source), possible=ways.anything
     ),
@@ -223,7 +249,11 @@ GRID: dict[str, Row] = {
     "emea": Row(
         task_adapter, "sources", "target", adapter=ways.side_by_side, possible=ways.anything, adapts=by_entropy
     ),
+    "ensemble-logits": Row(
+        task_adapter, "sources", "target", adapter=ways.side_by_side, possible=ways.anything, adapts=by_probability
+    ),
     "auto": Row(task_adapter, "sources", "target", adapter=ways.automatic, possible=ways.anything),
+    "hyper-x": Row(hyper_network, "none", "target", out_of=ways.out_of_network),
     "lt-sft": Row(sparse_change, "sources", "target", adapter=ways.sparse_change),
     "madx-lora": Row(lora, "sources", "target"),
     "fusion-sources": Row(fusion_of_sources, "sources", "target"),

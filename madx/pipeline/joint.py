@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from madx.catalog.language import Language
 from madx.catalog.typology import features_of, values_of
+from madx.catalog.uriel import vector_of
 from madx.config import InputError
+from madx.methods.hyper import HyperX
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
+from madx.stages.hyper import TextsBeside
 from madx.stages.stacked import Stacked
 from madx.stages.tree import NodeAdapter, TreeStage, path_of
 from madx.training.fit import Schedule
@@ -42,6 +45,7 @@ class Joint:
             schedule=self._schedule,
             batch_tokens=self.planner.recipe.language_adapter.batch_tokens,
             softmax=self.planner.recipe.language_adapter.softmax,
+            alpha=self.planner.recipe.joint.alpha,
             seed=self.planner.recipe.language_adapter.seed,
         )
 
@@ -74,13 +78,35 @@ class Joint:
             schedule=self._schedule,
             batch_tokens=self.planner.recipe.language_adapter.batch_tokens,
             softmax=self.planner.recipe.language_adapter.softmax,
+            alpha=self.planner.recipe.joint.alpha,
             seed=self.planner.recipe.language_adapter.seed,
+        )
+
+    @property
+    def hyper(self) -> HyperX:
+        planner, codes = self.planner, [language.code for language in self.languages]
+        without = [code for code in planner.source_codes if code not in codes]
+        if without:
+            raise InputError(f"hyper-x: the source {', '.join(without)} has no text; it is trained on text of all")
+        return HyperX(spec=planner.recipe.task_adapter.spec.model_copy(update=self._size), languages=tuple(codes))
+
+    @property
+    def texts_beside(self) -> TextsBeside:
+        settings = self.planner.recipe.language_adapter
+        return TextsBeside(
+            texts=tuple(self.planner.text(language.code) for language in self.languages),
+            updates=self.planner.recipe.joint.text_updates,
+            batch_tokens=settings.batch_tokens,
+            alpha=self.planner.recipe.joint.alpha,
+            softmax=settings.softmax,
         )
 
     def generated(self, code: str) -> GeneratedAdapter:
         return GeneratedAdapter(generator=self.generator, described=self._described(self.planner.language(code)))
 
     def _described(self, language: Language) -> Described:
+        if self.planner.recipe.joint.typology == "uriel":
+            return Described(language=language.code, values=vector_of(language.code))
         return Described(language=language.code, values=values_of(language, features_of(self.languages)))
 
     @property

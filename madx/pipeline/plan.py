@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from madx.encoders.reference import EncoderRef
 from madx.pipeline.recipe import Recipe
-from madx.stages.entropy import EntropyMinimisation
+from madx.stages.entropy import Adapts
 from madx.stages.evaluate import Evaluation
 from madx.stages.imported import ImportedAdapter
 from madx.stages.session import Session
@@ -31,7 +31,8 @@ class Cell:
     language: AdapterStep | None  # the adapter that is swapped in
     test: LabelledData | None  # None: the target has no labels
     weights: Literal["fp32", "int8"] = "fp32"
-    adapts: EntropyMinimisation | None = None
+    adapts: Adapts | None = None
+    romanised: bool = False  # whether the target's text is read in Latin letters
 
     @cached_property
     def evaluation(self) -> Evaluation | None:

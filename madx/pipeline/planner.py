@@ -12,6 +12,7 @@ from madx.catalog.language import Language, TextSource
 from madx.catalog.task import TaskSpec
 from madx.config import InputError
 from madx.corpora.prepare import Corpus
+from madx.corpora.romanise import check_romaniser
 from madx.encoders.reference import resolve_encoder
 from madx.formats.manifest import check
 from madx.methods.bottleneck import BottleneckAdapter
@@ -63,6 +64,9 @@ class Planner:
         self._adapters: dict[tuple[Row, str], AdapterStep] = {}
         self._stages: dict[tuple[str, Row, tuple[str, ...], int], TaskStage] = {}
         self._without_text = {self.language(name).code for name in recipe.without_text}
+        self.romanised = {self.language(name).code for name in recipe.romanise}
+        if self.romanised:
+            check_romaniser()
         self.joint = Joint(self)
         self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
 
@@ -85,14 +89,21 @@ class Planner:
         """What `method` trains for `task`, and answers `target` with. Everybody who wants to know asks here."""
         row = GRID[method]
         stage = self._task_stage(task, row, target, self.targets_of(task, method), seed)
+        adapts = row.adapts(self.recipe)
+        if adapts is not None:
+            adapts.check(task)
         code = {"target": target, "source": self.source_codes[0], "none": None}[row.evaluated_with]
         return Cell(
             task.name, method, target, seed, stage,
-            language=self._adapter(row, code) if code else None,
+            language=self._swapped_in(row, stage, code) if code else None,
             test=self.labelled(task, target, "test"),
             weights=self.recipe.evaluation.weights,
-            adapts=row.adapts(self.recipe),
+            adapts=adapts,
+            romanised=target in self.romanised,
         )  # fmt: skip
+
+    def _swapped_in(self, row: Row, stage: TaskStage, code: str) -> AdapterStep:
+        return self._adapter(row, code) if row.out_of is None else row.out_of(stage, code)
 
     def source_stage(self, task: TaskSpec, method: str, seed: int) -> TaskStage:
         """Stage two alone. Raises InputError for a method whose stage two is made for targets."""
@@ -115,8 +126,19 @@ class Planner:
         key = (task.name, code, split)
         if key not in self._labelled:
             spaces = self.language(code).has_spaces
-            self._labelled[key] = labelled_data(task, code, split, self.data, spaces, self.beside)
+            data = labelled_data(task, code, split, self.data, spaces, self.beside)
+            if code in self.romanised:
+                data = self._romanised_labels(task, code, data)
+            self._labelled[key] = data
         return self._labelled[key]
+
+    def _romanised_labels(self, task: TaskSpec, code: str, data: LabelledData | None) -> LabelledData | None:
+        if task.kind == "question-answering":
+            raise InputError(
+                f"romanise: '{code}' is in it, and the answers of {task.name} are places in its own writing; "
+                "leave that language or that task out"
+            )
+        return data and data.model_copy(update={"romanised": True})
 
     def targets_of(self, task: TaskSpec, method: str) -> list[str]:
         """The recipe's, unless a method is held away; described ones where there is a test set and what it needs."""
@@ -207,6 +229,8 @@ class Planner:
 
     def _text_of(self, language: Language, sources: list[TextSource]) -> TextStage:
         settings = self.recipe.language_adapter
+        if language.code in self.romanised:
+            sources = [source.model_copy(update={"romanised": language.code}) for source in sources]
         needed = settings.steps * settings.batch_tokens
         return TextStage(
             encoder=self.encoder,
@@ -303,8 +327,9 @@ class Planner:
                 f"madx-aligned: '{code}' has no parallel text with '{source}'; give it some ([parallel] {code} = "
                 f'["SOURCE_FILE", "FILE"]) or leave it out ([limit.madx-aligned] targets = [...])'
             )
+        sides = tuple(side for side in (source, code) if side in self.romanised)
         alignment = Alignment(
-            parallel=parallel,
+            parallel=parallel.model_copy(update={"romanised": sides}),
             toward=self.language_adapter(source),
             weight=settings.alignment_weight,
             pairs=settings.alignment_pairs,

@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import Field, field_validator, model_validator
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec, Matrix
+from madx.catalog.uriel import Distance
 from madx.config import Frozen, InputError, nearest, validate
 from madx.foreign import read_toml
 from madx.pipeline.grid import GRID
@@ -149,7 +150,31 @@ class JointSettings(Frozen):
 
     reduction_factor: float = Field(16.0, gt=0)
     layer_shared: bool = False  # generated: one generator for all layers
+    text_updates: int = Field(1, ge=1, le=1000)  # hyper-x: updates on text after each one on labels
+    typology: Literal["catalogue", "uriel"] = "catalogue"  # generated: what a language is described by; an extra
+    alpha: float = Field(0.7, ge=0, le=1)  # a language is drawn in proportion to its text ** alpha
     steps: int | None = Field(None, ge=1, le=MOST)  # None: as many as the languages take one by one
+
+
+class VocabularySettings(Frozen):
+    """madx-vocabulary; rates, steps and batches are the language adapters'."""
+
+    size: int = Field(10_000, ge=100, le=1 << 20)  # pieces of the language's own tokenizer, special ones among them
+
+
+class LilySettings(Frozen):
+    """madx-lily; the width of the bottleneck is the language adapters'."""
+
+    groups: int = Field(3, ge=1, le=1000)  # of neighbouring layers, each with one projection down
+    experts: int = Field(4, ge=1, le=1000)  # projections up, of all layers
+
+
+class MergeSettings(Frozen):
+    """merge-typology (extra `typology`): softmax((1 - distance) / temperature) over the `top` nearest."""
+
+    distance: Distance = "featural"
+    temperature: float = Field(0.1, gt=0)
+    top: int | None = Field(None, ge=1)
 
 
 class DomainSettings(Frozen):
@@ -195,6 +220,7 @@ class Recipe(Frozen):
     budget: Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,6})?%$")] | None = None
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
     without_text: tuple[str, ...] = ()  # targets that are treated as if they had none
+    romanise: tuple[str, ...] = ()  # languages whose text is read in Latin letters, in all stages (extra `romanise`)
     relatives: tuple[str, ...] = ()  # languages beside, whose text and adapters merges and joint trainings use
     parallel: dict[str, tuple[str, str]] = {}  # a language's parallel text: the source language's file and its own
     language_adapters: dict[str, str] = {}  # ready-made ones: language = directory
@@ -211,6 +237,9 @@ class Recipe(Frozen):
     compacter: CompacterSettings = CompacterSettings()
     fusion: FusionSettings = FusionSettings()
     joint: JointSettings = JointSettings()
+    vocabulary: VocabularySettings = VocabularySettings()
+    lily: LilySettings = LilySettings()
+    merge: MergeSettings = MergeSettings()
     domain: DomainSettings | None = None
     limit: dict[str, Limit] = {}
     evaluation: EvaluationSettings = EvaluationSettings()

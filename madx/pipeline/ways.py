@@ -6,18 +6,26 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from madx.adapters.spec import BottleneckSpec
+from madx.catalog.uriel import nearness_by
+from madx.config import InputError
 from madx.methods.beside import Lora
 from madx.methods.bottleneck import BottleneckAdapter
+from madx.methods.hyper import HyperX
+from madx.methods.lily import LilyAdapter
 from madx.methods.shared import SharedBottleneck
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
+from madx.methods.vocabulary import VocabularyAdapter
 from madx.stages.ensemble import Ensemble
+from madx.stages.hyper import HyperAdapter
 from madx.stages.language import LanguageStage, Share
-from madx.stages.merge import softmax_of_nearness
+from madx.stages.merge import softmax, softmax_of_nearness
 from madx.stages.stacked import Stacked
+from madx.stages.vocabulary import VocabularyStage
 from madx.step import AdapterStep
 
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
+    from madx.stages.task import TaskStage
 
 ENOUGH = 300  # lines, from which on a language's own adapter is taken by itself; README, "what it is worth"
 
@@ -50,9 +58,29 @@ def bilingual(planner: Planner, code: str) -> AdapterStep:
     return planner.language_stage(code).model_copy(update={"mixed_with": (share,)})
 
 
+def with_vocabulary(planner: Planner, code: str) -> AdapterStep:
+    """Trained together with a vocabulary of the language's own."""
+    if code in planner.source_codes:
+        return planner.language_adapter(code)
+    stage = planner.language_stage(code)
+    size = planner.recipe.vocabulary.size
+    own = VocabularyStage(encoder=planner.encoder, corpus=stage.text.corpus, size=size, seed=stage.seed)
+    method = VocabularyAdapter(spec=planner.recipe.language_adapter.spec, begins_as=own)
+    text = stage.text.model_copy(update={"vocabulary": own})
+    # its decoder is trained, and small
+    return stage.model_copy(update={"text": text, "method": method, "softmax": "full"})
+
+
 def layers_share(planner: Planner, code: str) -> AdapterStep:
     """One bottleneck for all layers (methods/shared.py)."""
     method = SharedBottleneck(spec=planner.recipe.language_adapter.spec)
+    return planner.language_stage(code).model_copy(update={"method": method})
+
+
+def across_layers(planner: Planner, code: str) -> AdapterStep:
+    """Projections that layers share, mixed by routers (methods/lily.py)."""
+    settings = planner.recipe.lily
+    method = LilyAdapter(spec=planner.recipe.language_adapter.spec, groups=settings.groups, experts=settings.experts)
     return planner.language_stage(code).model_copy(update={"method": method})
 
 
@@ -101,7 +129,9 @@ def merged(weigh: Weigh) -> Callable[[Planner, str], AdapterStep]:
         if code in planner.source_codes:
             return planner.language_adapter(code)
         others = planner.others(code)
-        return planner.merged(code, others, weigh(planner, code, others))
+        weights = dict(zip(others, weigh(planner, code, others), strict=True))
+        kept = [other for other in others if weights[other] > 0]
+        return planner.merged(code, kept, [weights[other] for other in kept])
 
     return adapter
 
@@ -113,6 +143,12 @@ def equally(planner: Planner, code: str, others: list[str]) -> list[float]:
 def by_family(planner: Planner, code: str, others: list[str]) -> list[float]:
     """By nearness in the family tree, as TIPA (arXiv 2601.16629) weighs by typology."""
     return softmax_of_nearness(planner.language(code), [planner.language(other) for other in others])
+
+
+def by_typology(planner: Planner, code: str, others: list[str]) -> list[float]:
+    """By nearness in URIEL+'s typology (TIPA, arXiv 2601.16629)."""
+    settings = planner.recipe.merge
+    return softmax(nearness_by(settings.distance, code, others), settings.temperature, settings.top)
 
 
 def half_source(planner: Planner, code: str, others: list[str]) -> list[float]:
@@ -154,6 +190,18 @@ def branch(planner: Planner, code: str) -> AdapterStep:
 def generated(planner: Planner, code: str) -> AdapterStep:
     """MAD-G: from the language's place in the family tree and its script (stages/generator.py)."""
     return planner.joint.generated(code)
+
+
+def out_of_network(trained: TaskStage, code: str) -> AdapterStep:
+    """Hyper-X: for the task and the language at once."""
+    method = trained.method
+    assert isinstance(method, HyperX)
+    if code not in method.languages:
+        raise InputError(
+            f"hyper-x: '{code}' is not among the languages that it is trained on ({', '.join(method.languages)}); give "
+            "it text, or leave it out ([limit.hyper-x] targets = [...])"
+        )
+    return HyperAdapter(trained=trained, encoder=trained.encoder, method=method, language=code)
 
 
 def with_domain(planner: Planner, code: str) -> AdapterStep:

@@ -18,6 +18,7 @@ from madx.methods.loading import stored_in
 from madx.methods.method import Stored
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
+from madx.stages.entropy import Adapts, EntropyMinimisation, ProbabilityMean
 from madx.store import write_json
 from madx.tasks.kinds import KINDS, kind_of
 
@@ -59,7 +60,9 @@ class Model(Frozen):
     trains: Stored
     task_model: Name
     below: tuple[Below, ...]
+    romanised: bool = False  # what the encoder reads of the language
     entropy_steps: int = Field(0, ge=0, le=1000)  # of the method emea, for each sentence
+    averaged: bool = False  # of the method ensemble-logits
     dev: float | None  # the task's metric on the source's dev set, in percent
 
 
@@ -72,11 +75,18 @@ class ModelsFile(Frozen):
     models: tuple[Model, ...]
 
 
+def _adapts(model: Model) -> Adapts | None:
+    if model.averaged:
+        return ProbabilityMean()
+    return EntropyMinimisation(steps=model.entropy_steps) if model.entropy_steps else None
+
+
 class Folders(NamedTuple):
     """Where a language's model lies; `below`: what is stacked for the language, first to last, and what each is."""
 
     task: Path
     below: tuple[tuple[Path, Stored], ...] = ()
+    romanised: str | None = None  # the language by whose rules it reads text
 
 
 class Chosen(NamedTuple):
@@ -86,7 +96,7 @@ class Chosen(NamedTuple):
     encoder: str
     digest: str | None  # of the encoder that it was trained on, where that is said
     trains: Stored
-    entropy_steps: int
+    adapts: Adapts | None
     max_length: int
     languages: dict[str, Folders]
     aliases: dict[str, str]  # their other names in lower case, to their codes
@@ -172,7 +182,11 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
         return inside(folder.parent, found)
 
     languages = {
-        m.language: Folders(place(m.task_model), tuple((place(part.folder), part.stored) for part in m.below))
+        m.language: Folders(
+            place(m.task_model),
+            tuple((place(part.folder), part.stored) for part in m.below),
+            m.language if m.romanised else None,
+        )
         for m in rows
     }
     alike = {found.task for found in languages.values()}
@@ -182,7 +196,7 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
     dev = "" if best.dev is None else f", dev {best.dev:.1f}"
     why = "" if method is not None and seed is not None else ": the best on the source's dev set"
     return Chosen(
-        about.spec(task), known.encoder, known.digest, best.trains, best.entropy_steps,
+        about.spec(task), known.encoder, known.digest, best.trains, _adapts(best),
         about.max_length, languages, _aliases(languages),
         Folders(place(best.task_model)) if bare else None, f"{task}: {best.method}, seed {best.seed}{dev}{why}",
     )  # fmt: skip
@@ -226,7 +240,7 @@ def _of_adapter(folder: Path, origin: str, task: str | None, own: Mapping[str, P
     over = manifest.get("language_adapters", [])
     length = settings.get("max_length", 256)
     return Chosen(
-        spec, encoder, base.get("digest"), "adapter", 0, length if isinstance(length, int) and length >= 16 else 256,
+        spec, encoder, base.get("digest"), "adapter", None, length if isinstance(length, int) and length >= 16 else 256,
         {code: Folders(folder, ((found, stored_in(found)),)) for code, found in own.items()},
         _aliases(own), Folders(folder),
         f"{name}: {origin}" + (f", trained over the adapter of {', '.join(over)}" if over else "")

@@ -60,6 +60,8 @@ def export_onnx(predictor: Predictor, language: str | None, to: Path, *, int8: b
     if not isinstance(head, Head) or predictor.chosen.trains == "prefix":
         what = "a prefix" if isinstance(head, Head) else f"a head of the kind '{task.kind}'"
         raise InputError(f"{task.name}: {what} can't be exported yet")
+    if model.adapts is not None:
+        raise InputError(f"{predictor.chosen.note}: runs several adapters for each answer, which can't be exported yet")
     if not 0 <= drop <= encoder.num_layers:
         raise InputError(f"--drop {drop}: the encoder has {encoder.num_layers} layers")
     encoder.adapters.dropped[in_encoder(task.name)] = drop

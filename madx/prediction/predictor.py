@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from madx.adapters.setup import Stack
 from madx.config import InputError
+from madx.corpora.romanise import everywhere, romaniser
 from madx.device import choose_device, choose_precision
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
 from madx.methods.loading import LOADED_BY
 from madx.prediction.models import Chosen, choose
 from madx.prediction.records import Reader, Record
-from madx.stages.entropy import EntropyMinimisation
 from madx.stages.task_model import TaskModel, in_encoder
 from madx.tasks.batches import Tokens
 from madx.tasks.examples import Example
@@ -103,6 +103,9 @@ class Predictor:
             for code, numbers in groups.items():
                 model = self.ready(code, records[numbers[0]].where)
                 inputs = [(n, given) for n in numbers for given in self._inputs(records[n])]
+                read = self.chosen.folders(code, records[numbers[0]].where).romanised
+                if read is not None:  # the encoder alone: a person gets back what was given
+                    inputs = [(n, everywhere(romaniser(read), given)) for n, given in inputs]
                 examples = [Example(str(i), given, None) for i, (_, given) in enumerate(inputs)]
                 for (number, _), told in zip(inputs, model.explain(examples), strict=True):
                     found[number].append(told)
@@ -121,8 +124,7 @@ class Predictor:
             self.method.load(folders.task, self.encoder, name)
             _, head = self.kind.load_head(folders.task, self.encoder)
             model = TaskModel(self.encoder, self.method, self.chosen.task, head.eval(), self.chosen.max_length)
-            if self.chosen.entropy_steps:
-                model.adapts = EntropyMinimisation(steps=self.chosen.entropy_steps)
+            model.adapts = self.chosen.adapts
             self._loaded = folders.task, model
         for folder, stored in folders.below:
             if folder not in self._names:

@@ -8,6 +8,7 @@ from madx.config import InputError, RunError
 from madx.foreign import read_json_object, read_small, without_links
 from madx.formats.card import Score, write_card
 from madx.formats.manifest import CONFIG_FILES, FILES, check, published, read_manifest, seal
+from madx.formats.vocabulary import without_vocabulary
 from madx.scores.rows import read_rows
 from madx.scores.score import Score as ScoreRow
 from madx.sharing.address import Address
@@ -24,6 +25,7 @@ def push(folder: Path, to: Address, private: bool = False, scores: Sequence[Scor
     Raises InputError before anything is sent if it isn't whole.
     """
     without_links(folder, FILES)
+    without_vocabulary(folder)
     if not (folder / "adapter_config.json").exists():
         raise InputError(f"{folder}: no adapter_config.json there; it is not an adapter's folder")
     check(folder)

@@ -1,28 +1,49 @@
-"""Entropy minimised ensembles of adapters (EMEA; Wang et al. 2021, arXiv 2109.04877, section 3): for each sentence by
-itself, the weights of a mixture go down the gradient of the predictions' mean entropy, w <- w - rate * dH/dw, and are
-equal again for the next one.
+"""What is done at evaluation with several language adapters side by side, before a sentence's or a batch's answer.
+
+EMEA (Wang et al. 2021, arXiv 2109.04877, section 3): for each sentence by itself, the mixture's weights go down the
+gradient of the predictions' mean entropy, w <- w - rate * dH/dw, and are equal again for the next one. Or each adapter
+answers by itself, and the probabilities are averaged.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from madx.adapters.setup import Mix, Stack
-from madx.config import Frozen
+from madx.adapters.setup import Mix, Setup, Stack
+from madx.config import Frozen, InputError
 from madx.encoders.encoder import Encoder
+from madx.tasks.kinds import kind_of
+
+if TYPE_CHECKING:
+    from madx.catalog.task import TaskSpec
+    from madx.stages.task_model import TaskModel
+    from madx.tasks.batches import Batch
 
 
 class EntropyMinimisation(Frozen):
+    by_sentence: ClassVar[bool] = True
     steps: int = Field(1, ge=1, le=1000)
     rate: float = Field(10.0, gt=0)  # the authors'
 
+    def check(self, task: TaskSpec) -> None:
+        """Every kind of task has an entropy."""
+
+    def answering(self, model: TaskModel, batch: Batch) -> tuple[nn.Module, Tensor]:
+        """The head and the states that it reads."""
+        self.adapt(model.encoder, partial(model.entropy, batch))
+        return model.head, model.states(batch)
+
     def adapt(self, encoder: Encoder, entropy: Callable[[], Tensor]) -> None:
         """Set the weights of the active mixture, if one is, for the sentence whose predictions `entropy` is of."""
-        active = encoder.adapters.active
-        first = active.children[0] if isinstance(active, Stack) else active
-        if not isinstance(first, Mix):
+        first, _ = _mixture(encoder)
+        if first is None:
             return
         mixes, count = encoder.adapters.mixes, len(first.children)
         weights = torch.full_like(mixes[first.name], 1 / count)
@@ -32,3 +53,68 @@ class EntropyMinimisation(Frozen):
                 (gradient,) = torch.autograd.grad(entropy(), weights)
             weights = (weights - self.rate * gradient).detach()
         mixes[first.name] = weights
+
+    def told(self) -> dict[str, Any]:
+        """As models.json has it."""
+        return {"entropy_steps": self.steps}
+
+
+class ProbabilityMean(Frozen):
+    """p(y) = 1/n sum_i p_i(y), of the answers over each adapter of the active mixture by itself."""
+
+    by_sentence: ClassVar[bool] = False
+
+    def check(self, task: TaskSpec) -> None:
+        """Raises InputError for answers that are no classes: trees, and spans of several windows."""
+        if kind_of(task).log_probabilities is None:
+            raise InputError(
+                f"ensemble-logits: what answers {task.name} has no probabilities that could be averaged one by one; "
+                "take `ensemble`, or hold it to other tasks"
+            )
+
+    def answering(self, model: TaskModel, batch: Batch) -> tuple[nn.Module, Tensor]:
+        """A head that says log p whatever it is given, and what it is given."""
+        log_p = []
+        for _ in _each(model.encoder):
+            states = model.states(batch)
+            assert model.kind.log_probabilities is not None
+            log_p.append(model.kind.log_probabilities(model.head, states, batch))
+        mean = torch.stack(log_p).logsumexp(0) - math.log(len(log_p))
+        return _Said(mean), states
+
+    def told(self) -> dict[str, Any]:
+        return {"averaged": True}
+
+
+Adapts = EntropyMinimisation | ProbabilityMean
+
+
+class _Said(nn.Module):
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.logits
+
+
+def _mixture(encoder: Encoder) -> tuple[Mix | None, tuple[Setup, ...]]:
+    """The active mixture, and what is stacked on it."""
+    active = encoder.adapters.active
+    first, *rest = active.children if isinstance(active, Stack) else (active,)
+    return (first, tuple(part for part in rest if part is not None)) if isinstance(first, Mix) else (None, ())
+
+
+def _each(encoder: Encoder) -> Iterator[None]:
+    """Each adapter of the active mixture active in turn, in its place; after, the mixture again. None: once."""
+    mixture, above = _mixture(encoder)
+    if mixture is None:
+        yield
+        return
+    active = encoder.adapters.active
+    try:
+        for child in mixture.children:
+            encoder.adapters.activate(child, *above)
+            yield
+    finally:
+        encoder.adapters.active = active

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from madx.config import InputError
 from madx.encoders.int8 import int8_weights
-from madx.stages.entropy import EntropyMinimisation
+from madx.stages.entropy import Adapts
 from madx.stages.predictions import PREDICTIONS, write_predictions
 from madx.stages.scoring import score_examples
 from madx.stages.session import Session
@@ -27,7 +27,7 @@ class Evaluation(Step):
     language: AdapterStep | None  # the adapter that is swapped in
     test: LabelledData
     weights: Literal["fp32", "int8"] = "fp32"  # of the frozen encoder
-    adapts: EntropyMinimisation | None = None  # what is done for each sentence (EMEA)
+    adapts: Adapts | None = None  # what is done with a mixture (EMEA, a mean of probabilities)
     dropped: int = 0  # AdapterDrop: so many of the lowest layers go without the task's adapter
 
     @property

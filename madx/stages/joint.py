@@ -31,6 +31,7 @@ class JointStage(Step):
     schedule: Schedule
     batch_tokens: int
     softmax: Literal["full", "corpus"] = "full"
+    alpha: float = 0.7  # a language is drawn in proportion to its text ** alpha (Ansell et al. 2021, MAD-G)
     seed: int = 1
 
     @property
@@ -54,7 +55,7 @@ class JointStage(Step):
             parameters = own | {f"lm_head.{i}": parameter for i, parameter in enumerate(head)}
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
-            texts = ManyTexts.of(encoder, self.texts, self.softmax, self.seed, session, use)
+            texts = ManyTexts.of(encoder, self.texts, self.softmax, self.seed, session, use, self.alpha)
             result = fit(
                 parameters,
                 self.schedule,

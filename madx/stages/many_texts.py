@@ -14,15 +14,17 @@ from madx.stages.session import Session
 from madx.stages.text import TextStage
 from madx.training.fit import Part
 
-TEMPERATURE = 0.7  # a language is drawn in proportion to its blocks ** TEMPERATURE (Ansell et al. 2021, MAD-G)
-
 
 @dataclass(frozen=True)
 class ManyTexts:
-    """By language code. `use(code)` sets the encoder up for a language; it is called before each pass."""
+    """By language code. `use(code)` sets the encoder up for a language; it is called before each pass.
+
+    A language is drawn in proportion to its blocks ** alpha: 1 is as the text is, 0 equally.
+    """
 
     texts: dict[str, MaskedLm]
     use: Callable[[str], None]
+    alpha: float
 
     @staticmethod
     def of(
@@ -32,16 +34,17 @@ class ManyTexts:
         seed: int,
         session: Session,
         use: Callable[[str], None],
+        alpha: float,
     ) -> "ManyTexts":
         found = {
             text.subject: MaskedLm.of(encoder, [(session.folder(text), text.corpus, 1.0)], softmax, seed)
             for text in texts
         }
-        return ManyTexts(found, use)
+        return ManyTexts(found, use, alpha)
 
     def language(self, step: int, seed: int) -> str:
         """Of update `step`: a function of its arguments, so that a resumed training draws the same."""
-        sizes = np.array([len(text.blocks) for text in self.texts.values()], dtype=np.float64) ** TEMPERATURE
+        sizes = np.array([len(text.blocks) for text in self.texts.values()], dtype=np.float64) ** self.alpha
         return str(np.random.default_rng((seed, step)).choice(list(self.texts), p=sizes / sizes.sum()))
 
     def parts(self, step: int, batch_tokens: int, seed: int) -> list[Part]:

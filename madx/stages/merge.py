@@ -107,5 +107,11 @@ def nearness(one: Language, other: Language) -> float:
 
 def softmax_of_nearness(target: Language, others: Sequence[Language], temperature: float = TEMPERATURE) -> list[float]:
     """w_i = softmax(nearness(target, i) / temperature), of sum 1."""
-    raised = [math.exp((nearness(target, other) - 1) / temperature) for other in others]
+    return softmax([nearness(target, other) for other in others], temperature)
+
+
+def softmax(near: Sequence[float], temperature: float, top: int | None = None) -> list[float]:
+    """w_i = exp(n_i / temperature) / sum over the `top` nearest, of which the first stand for equal ones; else 0."""
+    kept = set(sorted(range(len(near)), key=lambda i: -near[i])[:top])
+    raised = [math.exp((n - 1) / temperature) if i in kept else 0.0 for i, n in enumerate(near)]
     return [value / sum(raised) for value in raised]

@@ -3,7 +3,7 @@
 Pfeiffer et al. 2020 (MAD-X), section 3.2. Over which adapters, if any, is the method's: see pipeline/grid.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,8 +17,10 @@ from madx.encoders.reference import EncoderRef
 from madx.formats.card import write_card
 from madx.formats.manifest import seal
 from madx.methods.method import Method
+from madx.stages.hyper import TextsBeside
 from madx.stages.language import LanguageStage
 from madx.stages.lower_states import LowerStates
+from madx.stages.masked_lm import check_head
 from madx.stages.session import Session
 from madx.stages.source_data import Batches, Over, SourceData
 from madx.stages.task_model import TaskModel, in_encoder
@@ -43,6 +45,7 @@ class TaskStage(Step):
     warm_up: float = 0.05
     max_length: int
     checkpoint: Literal["best", "last"] = "best"
+    beside: TextsBeside | None = None  # masked LM as a task beside, for a method that knows languages by itself
     lower_layers: Literal["run", "kept"] = "run"  # kept: run once for every sentence, without dropout
     seed: int
 
@@ -51,7 +54,10 @@ class TaskStage(Step):
         return self.train[0].task.name
 
     def check(self, session: Session) -> None:
-        self.method.check(session.encoder(self.encoder))
+        encoder = session.encoder(self.encoder)
+        self.method.check(encoder)
+        if self.beside:
+            check_head(encoder)
         for data in (*self.train, *self.dev):
             session.check_data(data)
 
@@ -63,10 +69,14 @@ class TaskStage(Step):
             parameters, model = self._new(encoder, session)
             data = SourceData(model, self.train, self.dev)
             batches = Batches(data.features, self.batch_size, self.seed)
+            texts = self._texts_beside(encoder, session)
             lower = self._lower_states(model, data, over, folder, session)
 
             def batch(step: int) -> list[Part]:
-                language, chosen = batches(step)
+                number, on_text = divmod(step, self._turn)
+                if texts is not None and on_text:
+                    return texts(step)
+                language, chosen = batches(number)
                 below = over.of_batch(step, language)
                 return [
                     Part(
@@ -79,12 +89,16 @@ class TaskStage(Step):
 
             result = fit(
                 parameters,
-                Schedule(steps=self.epochs * len(batches), learning_rate=self.learning_rate, warm_up=self.warm_up),
+                Schedule(
+                    steps=self.epochs * len(batches) * self._turn,
+                    learning_rate=self.learning_rate,
+                    warm_up=self.warm_up,
+                ),
                 batch,
                 session.training(folder, self.seed, f"task {self.subject}"),
-                self._validation(data, over, len(batches)),
+                self._validation(data, over, len(batches) * self._turn),
                 penalty=partial(self.method.penalty, encoder, in_encoder(self.subject)),
-                chance=data.chance(),
+                chance=None if texts else data.chance(),
             )
             for kept in lower.values():
                 kept.drop()
@@ -102,7 +116,22 @@ class TaskStage(Step):
         """Load what stands below: the weights to go on from, and the frozen language adapters; their names."""
         if self.start is not None:
             self.start.method.load(session.folder(self.start), encoder, self.start.subject)
+        if self.beside:
+            return [data.language for data in self.train]
         return [adapter.attach(encoder, session) for adapter in self.below]
+
+    @property
+    def _turn(self) -> int:
+        """Updates from one on labels to the next."""
+        return 1 + (self.beside.updates if self.beside else 0)
+
+    def _texts_beside(self, encoder: Encoder, session: Session) -> Callable[[int], list[Part]] | None:
+        """The parts of an update on text."""
+        if self.beside is None:
+            return None
+        use = partial(self.method.read_text, encoder, in_encoder(self.subject))
+        texts = self.beside.load(encoder, self.seed, session, use)
+        return partial(texts.parts, batch_tokens=self.beside.batch_tokens, seed=self.seed)
 
     def _new(self, encoder: Encoder, session: Session) -> tuple[dict[str, nn.Parameter], TaskModel]:
         """What is trained: the method's part and the head, with fresh weights."""

@@ -3,7 +3,6 @@ use it alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from madx.catalog.task import TaskSpec
 from madx.encoders.encoder import Encoder
 from madx.encoders.lower import Lower
 from madx.methods.method import Method
-from madx.stages.entropy import EntropyMinimisation
+from madx.stages.entropy import Adapts
 from madx.tasks.batches import Batch, Tokens, parts_by_length
 from madx.tasks.examples import Example, Feature
 from madx.tasks.kinds import kind_of
@@ -27,16 +26,24 @@ def in_encoder(task: str) -> str:
 class TaskModel:
     """The encoder is as `retarget` has left it. `adapts`: what is done for each sentence before it is predicted."""
 
-    adapts: EntropyMinimisation | None = None
+    adapts: Adapts | None = None
 
     def __init__(self, encoder: Encoder, method: Method, task: TaskSpec, head: nn.Module, max_length: int) -> None:
         self.encoder, self.method, self.task, self.head = encoder, method, task, head.to(encoder.device)
         self.kind = kind_of(task)
-        self.tokens = Tokens(encoder.tokenizer, min(max_length, encoder.max_length))
+        self.max_length = min(max_length, encoder.max_length)
+        self._tokens: Tokens | None = None
 
     def retarget(self, language: str | None) -> None:
         """Put this language's adapter, which is attached, below; None: none."""
         self.method.retarget(self.encoder, in_encoder(self.task.name), language)
+
+    @property
+    def tokens(self) -> Tokens:
+        """By the tokenizer that the encoder reads with now: a language's adapter may have brought its own."""
+        if self._tokens is None or self._tokens.tokenizer is not self.encoder.tokenizer:
+            self._tokens = Tokens(self.encoder.tokenizer, self.max_length)
+        return self._tokens
 
     def features(self, examples: Sequence[Example]) -> list[Feature]:
         return self.kind.features(examples, self.tokens, self.task)
@@ -48,7 +55,7 @@ class TaskModel:
     def summed_loss(self, batch: Batch, language: str | None, lower: Lower | None = None) -> Tensor:
         """Over the adapter of `language`; with `lower`, the layers below are not run."""
         self.retarget(language)
-        return self.kind.summed_loss(self.head, self._states(batch, lower), batch)
+        return self.kind.summed_loss(self.head, self.states(batch, lower), batch)
 
     def predict(self, examples: Sequence[Example]) -> list[Any]:
         """One prediction an example, without dropout."""
@@ -73,26 +80,29 @@ class TaskModel:
             training = self.head.training
             self.head.eval()
             for chosen, batch in self._batches(features):
-                if self.adapts is not None:
-                    self.adapts.adapt(self.encoder, partial(self._entropy, batch))
-                states = self._states(batch)
+                head, states = self._answering(batch)
                 for answers, ask in zip(said, asked, strict=True):
-                    for i, value in zip(chosen, ask(self.head, states, batch), strict=True):
+                    for i, value in zip(chosen, ask(head, states, batch), strict=True):
                         answers[i] = value
             self.head.train(training)
         return said
 
     def _batches(self, features: Sequence[Feature]) -> Iterator[tuple[Sequence[int], Batch]]:
-        if self.adapts is None:
+        if self.adapts is None or not self.adapts.by_sentence:
             yield from parts_by_length(features, self.encoder)
         else:
             for number, feature in enumerate(features):
                 for _, batch in parts_by_length([feature], self.encoder):
                     yield [number], batch
 
-    def _entropy(self, batch: Batch) -> Tensor:
-        return self.kind.entropy(self.head, self._states(batch), batch)
+    def _answering(self, batch: Batch) -> tuple[nn.Module, Tensor]:
+        return (self.head, self.states(batch)) if self.adapts is None else self.adapts.answering(self, batch)
 
-    def _states(self, batch: Batch, lower: Lower | None = None) -> Tensor:
+    def entropy(self, batch: Batch) -> Tensor:
+        """Of what the head says of it."""
+        return self.kind.entropy(self.head, self.states(batch), batch)
+
+    def states(self, batch: Batch, lower: Lower | None = None) -> Tensor:
+        """What the head reads of it, with what is active now."""
         read = self.kind.read_positions(batch)
         return self.encoder.hidden(batch.ids_BT, batch.mask_BT, batch.types_BT, read, lower)

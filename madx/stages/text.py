@@ -6,6 +6,7 @@ from typing import ClassVar
 from madx.corpora.prepare import Corpus
 from madx.encoders.reference import EncoderRef
 from madx.stages.session import Session
+from madx.stages.vocabulary import VocabularyStage
 from madx.step import Result, Step
 
 
@@ -13,13 +14,15 @@ class TextStage(Step):
     stage: ClassVar[str] = "text"
     encoder: EncoderRef
     corpus: Corpus
+    vocabulary: VocabularyStage | None = None  # whose tokenizer it is written with; None: the encoder's
 
     @property
     def subject(self) -> str:
         return self.corpus.language
 
     def run(self, folder: Path, session: Session) -> Result:
-        tokenizer = session.encoder(self.encoder).tokenizer
+        own = self.vocabulary
+        tokenizer = session.encoder(self.encoder).tokenizer if own is None else own.tokenizer(session)
         return self.corpus.prepare(
             folder, tokenizer, session.data, lambda done, total: session.watch(f"text {self.subject}", done, total, {})
         )

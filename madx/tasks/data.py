@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import PLACE, Frozen, InputError, file_digest
 from madx.corpora.documents import find_file
+from madx.corpora.romanise import everywhere, romaniser
 from madx.tasks.examples import Example, Reading
 from madx.tasks.kinds import Kind, kind_of
 
@@ -48,6 +49,7 @@ class LabelledData(Frozen):
     files: Annotated[tuple[str, ...], PLACE]
     digests: tuple[str, ...]
     hub: HubData | None = None
+    romanised: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -68,6 +70,9 @@ class LabelledData(Frozen):
             raise InputError(f"{', '.join(self.files) or self.hub}: no examples")
         if len(readings) > 1:  # ids are unique over several files
             examples = [e._replace(id=str(i)) for i, e in enumerate(examples)]
+        if self.romanised:
+            change = romaniser(self.language)
+            examples = [e._replace(inputs=everywhere(change, e.inputs)) for e in examples]
         layout = "; ".join(dict.fromkeys(reading.layout for reading in readings))
         return Reading(examples, layout, sum((reading.skipped for reading in readings), Counter()))
 

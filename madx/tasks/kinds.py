@@ -6,7 +6,7 @@ it computes: a report asks for metrics alone.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -88,6 +88,10 @@ class Kind(Protocol):
 
     def entropy(self, head: nn.Module, states: Tensor, batch: Batch, /) -> Tensor:
         """Nats, of what the head says, averaged over what it decides on."""
+
+    @property
+    def log_probabilities(self) -> Callable[[nn.Module, Tensor, Batch], Tensor] | None:
+        """What the head gives, with the logarithms of probabilities in place of logits; None where it says no such."""
 
     def join(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec, /

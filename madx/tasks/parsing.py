@@ -210,6 +210,9 @@ def _trees(head: nn.Module, states_MD: Tensor, batch: Batch) -> Iterator[list[tu
         ]
 
 
+log_probabilities = None  # of a tree
+
+
 def join(
     examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec
 ) -> list[list[tuple[int, str]]]:

@@ -188,6 +188,9 @@ def entropy(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
     return torch.stack([mean_entropy(scores.view(1, -1)) for _, scores in _spans_of(head, hidden_BTD, batch)]).mean()
 
 
+log_probabilities = None  # windows are compared by their logits
+
+
 def confidence(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[float]:
     """The logarithm of the sum of all of a window's spans."""
     return [float(scores.flatten().logsumexp(0)) for _, scores in _spans_of(head, hidden_BTD, batch)]

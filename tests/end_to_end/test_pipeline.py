@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -225,9 +226,10 @@ def test_a_target_needs_no_labels(project: Path) -> None:
 def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -> None:
     """MAD-X 2.0, BAD-X, a warm start held near its beginning, and merges for a language whose own text is not used."""
     methods = [
-        "madx-2", "madx-shared", "madx-kl", "madx-domain", "bad-x", "madx-from-source", "madx-from-family",
-        "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "ensemble",
-        "emea", "lt-sft", "merge-mean", "merge-family", "merge-source",
+        "madx-2", "madx-shared", "madx-lily", "madx-kl", "madx-vocabulary", "madx-domain", "bad-x", "madx-from-source",
+        "madx-from-family", "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "ensemble",
+        "emea", "ensemble-logits", "hyper-x", "lt-sft", "merge-mean", "merge-family", "merge-source",
+        *(["merge-typology"] if find_spec("urielplus") else []),  # tests/catalog/test_uriel.py says where it isn't
     ]  # fmt: skip
     settings = [
         word
@@ -236,13 +238,16 @@ def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -
             "seeds=[1]",
             "language_adapter.near=0.01",
             "domain={ name = 'medical', text = ['eng.txt'] }",
+            "vocabulary.size=150",
+            "lily={ groups = 2, experts = 2 }",
         )  # fmt: skip
         for word in ("--set", setting)
     ]
     madx(project, "run", "recipe.toml", *settings)
     rows = list(csv.DictReader((project / "results" / "tiny" / "scores.csv").open()))
     assert {row["method"] for row in rows} == set(methods)
-    for method in ("madx-domain", "hierarchical", "emea", "lt-sft"):  # each loads something of another kind
+    others = ("madx-domain", "hierarchical", "madx-lily", "hyper-x", "emea", "ensemble-logits", "lt-sft")
+    for method in others:  # each loads something of another kind
         out, _ = madx(project, "predict", "results/tiny", "--language", "swe", "--method", method, "--format", "text",
                       text="hunden sover\n")  # fmt: skip
         assert [line.split("\t")[0] for line in out.split("\n") if line] == ["hunden", "sover"], method

@@ -45,6 +45,9 @@ def test_the_estimate_grows_with_steps_batches_and_epochs(project: Path, monkeyp
     more = seconds("language-", "language_adapter.steps=120", "language_adapter.batch_tokens=256")
     assert more == pytest.approx(120 * 256 / 1000 + held_out)
     assert seconds("task-", "task_adapter.epochs=30") == pytest.approx(10 * seconds("task-"))
+    hyper = ('methods=["hyper-x"]', "joint.text_updates=3"), ('methods=["hyper-x"]', "joint.text_updates=1")
+    more = seconds("task-", *hyper[0]) - seconds("task-", *hyper[1])
+    assert more == pytest.approx(2 * (3 * 5 * 128) * module.EVERY_WEIGHT / 2000)  # 3 epochs of 18 sentences by 4
 
 
 def test_joint_trainings_are_counted_as_stage_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

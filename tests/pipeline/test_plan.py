@@ -54,7 +54,9 @@ EXPECTED = {
     "madx-aligned": (["eng"], "nno", None),
     "madx-2": (["eng"], "nno", None),
     "madx-shared": (["eng"], "nno", None),
+    "madx-lily": (["eng"], "nno", None),
     "madx-kl": (["eng"], "nno", None),
+    "madx-vocabulary": (["eng"], "nno", None),
     "madx-domain": (["eng+medical"], "nno+medical", None),
     "tlr": (["eng", "swe", "nno"], "nno", None),
     "bad-x": (["nno+eng"], "nno+eng", None),
@@ -67,6 +69,8 @@ EXPECTED = {
     "auto": (["eng"], "nno", None),
     "ensemble": (["eng"], "nno", None),
     "emea": (["eng"], "nno", None),
+    "ensemble-logits": (["eng"], "nno", None),
+    "hyper-x": ([], "nno", None),
     "lt-sft": (["eng"], "nno", None),
     "madx-lora": (["eng"], "nno", None),
     "fusion-sources": (["eng", "swe"], "nno", None),
@@ -82,6 +86,7 @@ EXPECTED = {
     "bitfit": ([], None, None),
     "merge-mean": (["eng"], "nno", None),
     "merge-family": (["eng"], "nno", None),
+    "merge-typology": (["eng"], "nno", None),
     "merge-source": (["eng"], "nno", None),
     "source-adapter": (["eng"], "eng", None),
     "no-language-adapter": (["eng"], None, None),
@@ -93,7 +98,11 @@ EXPECTED = {
 
 def needs(method: str) -> list[str]:
     """Of a recipe, beside texts."""
-    return {"fusion-sources": ["source=['eng', 'swe']"], "fusion-tasks": ["tasks=['tags', 'other']"]}.get(method, [])
+    return {
+        "fusion-sources": ["source=['eng', 'swe']"],
+        "fusion-tasks": ["tasks=['tags', 'other']"],
+        "merge-typology": ["merge.distance=genetic"],  # URIEL+ has no features of Nynorsk
+    }.get(method, [])
 
 
 def test_every_method_of_the_grid_is_expected() -> None:
@@ -102,6 +111,8 @@ def test_every_method_of_the_grid_is_expected() -> None:
 
 @pytest.mark.parametrize("method", GRID)
 def test_what_each_method_trains_over_and_answers_with(three: Path, method: str) -> None:
+    if method == "merge-typology":
+        pytest.importorskip("urielplus", reason="pip install -e '.[typology]'")
     task = (three / "tasks" / "tags.toml").read_text()
     (three / "tasks" / "other.toml").write_text(task)
     if method == "fusion-sources":

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from madx.config import InputError
 from madx.prediction.onnx import CLOSE, Exported, export_onnx
 from madx.prediction.predictor import Predictor
+from madx.stages.entropy import EntropyMinimisation, ProbabilityMean
 
 TEXTS = ["Anna ser Lund", "the dog sleeps near the sea", "hunden"]
 
@@ -63,6 +64,15 @@ def test_smaller_in_8_bits_and_with_dropped_layers(task_adapter: Callable[[str],
     for drop, why in ((3, "has 2 layers"), (0, "not empty|something in it|already")):
         with pytest.raises(InputError, match=why):
             export_onnx(predictor, None, tmp_path / "whole", drop=drop)
+
+
+def test_several_adapters_for_an_answer_are_refused(task_adapter: Callable[[str], Path], tmp_path: Path) -> None:
+    predictor = Predictor(task_adapter("tagging"), device="cpu")
+    for adapts in (EntropyMinimisation(), ProbabilityMean()):
+        predictor.ready(None, "here").adapts = adapts
+        with pytest.raises(InputError, match="runs several adapters for each answer, which can't be exported yet"):
+            export_onnx(predictor, None, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_parser_is_refused(task_adapter: Callable[[str], Path], tmp_path: Path) -> None:

@@ -1,13 +1,22 @@
 """EMEA: a mixture's weights go down the entropy of each sentence's predictions, and are equal again for the next."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from madx.adapters.setup import Mix, Stack
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
+from madx.catalog.task import TaskSpec
+from madx.config import InputError
 from madx.encoders.encoder import Encoder
-from madx.stages.entropy import EntropyMinimisation
+from madx.methods.bottleneck import BottleneckAdapter
+from madx.stages.entropy import EntropyMinimisation, ProbabilityMean
+from madx.stages.task_model import TaskModel
+from madx.tasks.batches import parts_by_length
 from madx.tasks.entropy import mean_entropy
+from madx.tasks.examples import Example
+from madx.tasks.kinds import kind_of
 
 IDS = torch.tensor([[1, 50, 60, 70, 80, 90, 2], [1, 90, 100, 110, 60, 50, 2]])
 SPEC = BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec())
@@ -84,6 +93,61 @@ def test_the_step_is_the_gradients(tiny: Encoder) -> None:
     assert torch.equal(tiny.adapters.mixes["swe"], again)
     tiny.activate("l0")
     EntropyMinimisation().adapt(tiny, entropy)  # no mixture: nothing to do
+
+
+@pytest.mark.parametrize("kind", ["tagging", "classification", "multiple-choice"])
+def test_the_mean_of_each_adapters_probabilities(tiny: Encoder, kind: str) -> None:
+    mixed(tiny, 3)
+    labels = () if kind == "multiple-choice" else ("A", "B", "C")
+    task = TaskSpec(name="pos", kind=kind, metric="accuracy", labels=labels)
+    ProbabilityMean().check(task)
+    torch.manual_seed(1)
+    head = kind_of(task).head(task, tiny.width)
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter)
+    model = TaskModel(tiny, BottleneckAdapter(), task, head.eval(), 32)
+    inputs: list[Any] = {
+        "tagging": [["the", "dog"], ["sea"]],
+        "classification": [("the dog", None), ("sea", None)],
+        "multiple-choice": [("it rained", "effect", ("wet", "dry")), ("sun", "cause", ("light", "sea"))],
+    }[kind]
+    examples = [Example(str(number), given, None) for number, given in enumerate(inputs)]
+    tiny.activate("swe", "pos")
+    mixture = tiny.adapters.active
+
+    def probabilities() -> list[list[float]]:
+        """Of each answer, flat."""
+        with torch.no_grad(), tiny.evaluating():
+            features = model.features(examples)
+            ((_, batch),) = parts_by_length(features, tiny)
+            states = model.states(batch)
+            logits = head(states) if kind != "multiple-choice" else head(states).view(2, 2)
+            return logits.double().softmax(-1).tolist()  # type: ignore[no-any-return]
+
+    alone = []
+    for number in range(3):
+        tiny.activate(f"l{number}", "pos")
+        alone.append(torch.tensor(probabilities()))
+    assert not torch.allclose(alone[0], alone[1], atol=1e-3)
+    tiny.activate("swe", "pos")
+    with torch.no_grad(), tiny.evaluating():
+        ((_, batch),) = parts_by_length(model.features(examples), tiny)
+        said, states = ProbabilityMean().answering(model, batch)
+    mean = torch.stack(alone).mean(0)
+    assert torch.allclose(said(states).exp().view(mean.shape).double(), mean.double(), atol=1e-5)
+    assert model.kind.decode(said, states, batch) is not None
+    assert tiny.adapters.active == mixture
+    model.adapts = ProbabilityMean()
+    assert len(model.explain(examples)) == 2
+    assert tiny.adapters.active == mixture
+
+
+@pytest.mark.parametrize("kind", ["parsing", "question-answering"])
+def test_answers_without_classes_are_refused(kind: str) -> None:
+    metric, labels = ("las", ("root", "nsubj")) if kind == "parsing" else ("qa-f1", ())
+    task = TaskSpec(name="mine", kind=kind, metric=metric, labels=labels)
+    with pytest.raises(InputError, match="what answers mine has no probabilities that could be averaged"):
+        ProbabilityMean().check(task)
 
 
 def test_entropy_in_nats() -> None:

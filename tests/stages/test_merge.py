@@ -1,5 +1,6 @@
 """Merged adapters: the weighted mean of every parameter, weights by the family tree, and what is refused."""
 
+import math
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from madx.catalog.language import Language
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
-from madx.stages.merge import MergedAdapter, Weighted, nearness, softmax_of_nearness
+from madx.stages.merge import MergedAdapter, Weighted, nearness, softmax, softmax_of_nearness
 from madx.stages.session import Session
 from madx.step import AdapterStep
 from madx.store import Store
@@ -95,3 +96,13 @@ def test_relatives_weigh_more_and_weights_sum_to_one() -> None:
     assert weights[0] > 0.9 > weights[1] > weights[2]
     raised = torch.softmax(torch.tensor([1.0, 4 / 7, 0.0], dtype=torch.float64) / 0.1, 0)
     assert weights == pytest.approx(raised.tolist())
+
+
+def test_weights_by_nearness_are_a_softmax_over_the_nearest() -> None:
+    near = [0.9, 0.2, 0.5, 0.5]
+    raised = [math.exp(n / 0.25) for n in near]
+    assert softmax(near, 0.25) == pytest.approx([r / sum(raised) for r in raised])
+    assert softmax(near, 0.25, top=2) == pytest.approx(
+        [raised[0] / (raised[0] + raised[2]), 0.0, raised[2] / (raised[0] + raised[2]), 0.0]
+    )
+    assert softmax(near, 0.25, top=9) == softmax(near, 0.25)
