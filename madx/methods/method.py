@@ -49,6 +49,10 @@ class Method(Frozen):
         """A term of its own in every update's loss, a scalar."""
         return None
 
+    def layer_of(self, parameter: str) -> int | None:
+        """The layer (from 0) of what is trained, by its key in `attach`'s answer; None: it stands in no layer."""
+        return None
+
     def lowest_layer(self, encoder: Encoder) -> int:
         """The lowest layer (from 0) in which something is trained; what is below can be computed once."""
         return 0

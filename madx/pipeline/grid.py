@@ -115,8 +115,11 @@ def fusion_of_languages(recipe: Recipe) -> Trained:
 
 def _fused(planner: Planner, first: TaskStage, over: Sequence[Step]) -> TaskStage:
     return first.model_copy(
-        update={"method": FusedAdapters(over=tuple(over)), "learning_rate": planner.recipe.fusion.learning_rate}
-    )
+        update={
+            "method": FusedAdapters(over=tuple(over)), "learning_rate": planner.recipe.fusion.learning_rate,
+            "unfreeze_every": 0,
+        }
+    )  # fmt: skip
 
 
 def compacter(recipe: Recipe) -> Trained:

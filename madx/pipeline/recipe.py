@@ -64,11 +64,15 @@ class TaskAdapterSettings(Frozen):
     max_length: int = Field(256, ge=16, le=1 << 17)
     checkpoint: Literal["best", "last"] = "best"  # by the source language's dev set
     lower_layers: Literal["run", "kept"] = "run"  # kept: what enters the lowest layer with a task adapter, once
+    average: int = Field(0, ge=0)  # so many last epochs, whose mean is kept instead of a checkpoint
+    unfreeze_every: int = Field(0, ge=0, le=MOST)  # updates, after each of which a layer more is trained, top down
 
     @model_validator(mode="after")
     def _something_is_below(self) -> "TaskAdapterSettings":
         if self.lower_layers == "kept" and 0 not in self.leave_out:
             raise ValueError("lower_layers = 'kept' needs layers without a task adapter: leave_out = [0, 1, ...]")
+        if self.average > self.epochs:
+            raise ValueError(f"average = {self.average}: there are {self.epochs} epochs")
         self.spec  # noqa: B018  it checks itself
         return self
 

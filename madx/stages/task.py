@@ -26,6 +26,7 @@ from madx.step import AdapterStep, Result, Step
 from madx.tasks.data import LabelledData
 from madx.tasks.kinds import kind_of
 from madx.training.fit import Part, Schedule, Validation, fit
+from madx.training.unfreezing import Unfreezing
 
 
 class TaskStage(Step):
@@ -44,6 +45,8 @@ class TaskStage(Step):
     max_length: int
     checkpoint: Literal["best", "last"] = "best"
     lower_layers: Literal["run", "kept"] = "run"  # kept: run once for every sentence, without dropout
+    average: int = 0  # so many last epochs, whose parameters' mean is kept; 0: `checkpoint` says what is kept
+    unfreeze_every: int = 0  # updates, after each of which one layer more is trained, top down; 0: all from the first
     seed: int
 
     @property
@@ -77,15 +80,20 @@ class TaskStage(Step):
                     for part in model.parts(chosen)
                 ]
 
+            steps = self.epochs * len(batches)
+            unfreezing = self._unfreezing(parameters)
             result = fit(
                 parameters,
-                Schedule(steps=self.epochs * len(batches), learning_rate=self.learning_rate, warm_up=self.warm_up),
+                Schedule(steps=steps, learning_rate=self.learning_rate, warm_up=self.warm_up),
                 batch,
                 session.training(folder, self.seed, f"task {self.subject}"),
                 self._validation(data, over, len(batches)),
                 penalty=partial(self.method.penalty, encoder, in_encoder(self.subject)),
                 chance=data.chance(),
+                before=unfreezing or (lambda done: None),
+                average_at=[len(batches) * (self.epochs - number) for number in range(self.average)],
             )
+            result["warnings"] += unfreezing.warning(steps) if unfreezing else []
             for kept in lower.values():
                 kept.drop()
             self._save(folder, model, result)
@@ -127,6 +135,16 @@ class TaskStage(Step):
         ends = [epoch * number for number in range(1, self.epochs + 1)]
         return Validation(partial(data.score_dev, over), ends, keep_best="dev" if self.checkpoint == "best" else None)
 
+    def _unfreezing(self, parameters: Mapping[str, nn.Parameter]) -> Unfreezing | None:
+        if not self.unfreeze_every:
+            return None
+        layers: dict[int, list[nn.Parameter]] = {}
+        for name, parameter in parameters.items():
+            layer = self.method.layer_of(name)
+            if layer is not None:
+                layers.setdefault(layer, []).append(parameter)
+        return Unfreezing(layers, self.unfreeze_every)
+
     def _lower_states(
         self, model: TaskModel, data: SourceData, over: Over, folder: Path, session: Session
     ) -> Mapping[str, LowerStates]:
@@ -155,6 +173,9 @@ class TaskStage(Step):
             "epochs", "batch_size", "learning_rate", "warm_up", "max_length", "checkpoint", "seed", "cycle",
             "lower_layers",
         }  # fmt: skip
+        options = {
+            name for name, value in (("average", self.average), ("unfreeze_every", self.unfreeze_every)) if value
+        }
         return {
             "kind": f"task {self.method.what}",
             "task": self.subject,
@@ -162,6 +183,6 @@ class TaskStage(Step):
             "source": [data.language for data in self.train],
             "base_model": self.encoder.about,
             "language_adapters": [adapter.subject for adapter in self.below],
-            "hyper_parameters": {**self.method.about(), **self.model_dump(include=settings)},
+            "hyper_parameters": {**self.method.about(), **self.model_dump(include=settings | options)},
             "dev": result["evaluations"],
         }
