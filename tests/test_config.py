@@ -19,6 +19,7 @@ from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.stages.alignment import Alignment
 from madx.stages.arithmetic import Arithmetic
+from madx.stages.distillation import Distillation
 from madx.stages.ensemble import Ensemble
 from madx.stages.entropy import EntropyMinimisation
 from madx.stages.evaluate import Evaluation
@@ -26,6 +27,7 @@ from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import MergedAdapter, Weighted
+from madx.stages.pruned import PrunedTask
 from madx.stages.stacked import Stacked
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
@@ -63,6 +65,7 @@ STAGE = TaskStage(
     encoder=ENCODER, train=(DATA,), dev=(), method=BottleneckAdapter(), below=(IMPORTED,), epochs=1, batch_size=2,
     learning_rate=1e-3, max_length=32, seed=1,
 )  # fmt: skip
+PRUNED = PrunedTask.of(STAGE, 0.5)
 EVALUATION = Evaluation(task=STAGE, language=LANGUAGE, test=DATA.model_copy(update={"split": "test"}))
 MIXED = LANGUAGE.model_copy(update={"mixed_with": (Share(text=TEXT, weight=1.0),), "start": IMPORTED, "near": 0.1})
 MERGED = MergedAdapter(encoder=ENCODER, language="fao", parts=(Weighted(adapter=IMPORTED, weight=0.5),))
@@ -82,7 +85,7 @@ ENSEMBLE = Ensemble(encoder=ENCODER, language="fao", parts=(IMPORTED,))
 ADAPTED = EVALUATION.model_copy(update={"adapts": EntropyMinimisation()})
 STEPS: list[Step] = [
     TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
-    GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE,
+    GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE, PRUNED,
     EVALUATION,
 ]  # fmt: skip
 
@@ -226,6 +229,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
         "TaskStage.unfreeze_every": 0, "TaskStage.average": 0,
+        "TaskStage.teacher": None, "TaskStage.distillation": Distillation(),
         "Evaluation.weights": "fp32", "Evaluation.adapts": None, "Evaluation.dropped": 0,
         "BottleneckSpec.reduction_factor": 16.0, "BottleneckSpec.bottleneck_size": None,
         "BottleneckSpec.non_linearity": "relu", "BottleneckSpec.placement": ("ffn",), "BottleneckSpec.parallel": False,

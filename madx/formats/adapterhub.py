@@ -18,7 +18,8 @@ from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.foreign import checked_name, read_json_object
 from madx.formats.adapter_config import config_from_spec, named_config, reason, spec_from_config
-from madx.formats.manifest import check, without_place
+from madx.formats.manifest import PACKED, check, without_place
+from madx.formats.sparse import pack, read_packed
 from madx.formats.tensors import read_tensors, save_pickle, save_tensors
 from madx.store import write_json
 
@@ -93,7 +94,8 @@ def load_adapter(
         wanted = about.get(key)
         if wanted is not None and wanted != have:
             raise InputError(f"{path}: made for {key} {wanted}, but {encoder.ref.name} has {have}")
-    tensors = read_tensors(folder, WEIGHTS, PICKLE)
+    packed = folder / PACKED
+    tensors = read_packed(packed) if packed.exists() else read_tensors(folder, WEIGHTS, PICKLE)
     for old, new in LEGACY_NAMES.items():
         tensors = {key.replace(old, new): value for key, value in tensors.items()}
     spec = spec_from_config(config, str(path), has_version="version" in about)
@@ -134,8 +136,18 @@ def put(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> None
     module.load_state_dict(tensors, strict=True)
 
 
-def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False, save_as: str | None = None) -> None:
-    """Write an adapter as `adapters` 1.3 reads it; `pickle` adds the older weight file beside."""
+def save_adapter(
+    folder: Path,
+    encoder: Encoder,
+    name: str,
+    pickle: bool = False,
+    save_as: str | None = None,
+    packed: bool = False,
+) -> None:
+    """Write an adapter as `adapters` 1.3 reads it; `pickle` adds the older weight file beside.
+
+    `packed`: without its zeros, in a file that only madx reads.
+    """
     adapter = encoder.adapters.get(name)
     name = save_as or name
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,7 +156,10 @@ def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False
     if adapter.spec.ln_before:  # the peer stores this norm twice
         for key in [k for k in tensors if ".adapter_down.0." in k]:
             tensors[key.replace("adapter_down.0", "adapter_norm_before")] = tensors[key].clone()
-    save_weights(folder, tensors, WEIGHTS, PICKLE if pickle else None)
+    if packed:
+        save_tensors(folder / PACKED, pack(tensors))
+    else:
+        save_weights(folder, tensors, WEIGHTS, PICKLE if pickle else None)
     about = {**about_encoder(encoder, name), "config": config_from_spec(adapter.spec, encoder.width)}
     write_json(folder / CONFIG, about)
 

@@ -19,9 +19,11 @@ from madx.methods.full import Full
 from madx.methods.fused import FusedAdapters
 from madx.methods.method import Method
 from madx.methods.prefix import PrefixTuning
+from madx.methods.pruned import PrunedAdapter
 from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.pipeline import ways
+from madx.stages.distillation import Distillation
 from madx.stages.entropy import EntropyMinimisation
 from madx.step import AdapterStep, Step
 
@@ -138,6 +140,28 @@ def _compacter(recipe: Recipe) -> BottleneckSpec:
     return BottleneckSpec(reduction_factor=settings.reduction_factor, phm=settings.products, non_linearity="gelu")
 
 
+def sparse_adapter(recipe: Recipe) -> Trained:
+    """SparseAdapter (He et al. 2022): pruned before it is trained."""
+    settings = recipe.pruning
+    method = PrunedAdapter(spec=recipe.task_adapter.spec, sparsity=settings.sparsity, score=settings.score)
+    return Trained(method, recipe.task_adapter.learning_rate)
+
+
+def distilled(recipe: Recipe) -> Trained:
+    """A smaller adapter, taught by madx's (stages/distillation.py)."""
+    settings = recipe.distillation
+    small = {"reduction_factor": settings.reduction_factor, "leave_out": settings.leave_out}
+
+    def taught(planner: Planner, first: TaskStage) -> TaskStage:
+        task = planner.task(first.subject)
+        teacher = planner.cell(task, "madx", planner.source_codes[0], first.seed).stage
+        loss = Distillation(**settings.model_dump(include=set(Distillation.model_fields)))
+        return first.model_copy(update={"teacher": teacher, "distillation": loss})
+
+    spec = recipe.task_adapter.spec.model_copy(update=small)
+    return Trained(BottleneckAdapter(spec=spec), recipe.task_adapter.learning_rate, taught)
+
+
 def ia3(recipe: Recipe) -> Trained:
     return Trained(Ia3(), recipe.ia3.learning_rate)
 
@@ -182,6 +206,8 @@ class Row:
             compacter_plus: "a Compacter++", fusion_of_sources: "a fusion of the sources' task adapters",
             fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
             robust_adapter: "a task adapter with lower layers dropped at random",
+            distilled: "a small task adapter, taught by madx's,",
+            sparse_adapter: "a task adapter pruned before training",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
@@ -233,6 +259,8 @@ GRID: dict[str, Row] = {
     "fusion-tasks": Row(fusion_of_tasks, "sources", "target"),
     "fusion-languages": Row(fusion_of_languages, "none", "none"),
     "madx-drop": Row(robust_adapter, "sources", "target"),
+    "madx-sparse": Row(sparse_adapter, "sources", "target"),
+    "madx-distilled": Row(distilled, "sources", "target"),
     "madx-compacter": Row(compacter, "sources", "target"),
     "madx-compacter-plus": Row(compacter_plus, "sources", "target"),
     "lora-language": Row(task_adapter, "sources", "target", adapter=ways.lora),

@@ -10,7 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec, Matrix
 from madx.config import Frozen, InputError, nearest, validate
 from madx.foreign import read_toml
+from madx.methods.pruned import Score
 from madx.pipeline.grid import GRID
+from madx.stages.distillation import Distillation
 
 # far beyond any use: a slip of the finger is an error, and not 10 GB of memory
 MOST, MOST_TOKENS = (1 << 31) - 1, 1 << 26
@@ -134,6 +136,20 @@ class CompacterSettings(Frozen):
     learning_rate: float = Field(3e-3, gt=0)
 
 
+class PruningSettings(Frozen):
+    """madx-sparse."""
+
+    sparsity: float = Field(0.8, ge=0, lt=1)  # the share of the adapter's weights that goes before training
+    score: Score = "snip"
+
+
+class DistillationSettings(Distillation):
+    """madx-distilled: the loss, and what the small adapter is; the teacher is madx's."""
+
+    reduction_factor: float = Field(64.0, gt=0)
+    leave_out: tuple[int, ...] = ()
+
+
 class FusionSettings(Frozen):
     """fusion-sources, fusion-tasks, fusion-languages. Default: Pfeiffer et al. 2021, section 4."""
 
@@ -204,6 +220,8 @@ class Recipe(Frozen):
     prefix: PrefixSettings = PrefixSettings()
     bitfit: BitFitSettings = BitFitSettings()
     compacter: CompacterSettings = CompacterSettings()
+    pruning: PruningSettings = PruningSettings()
+    distillation: DistillationSettings = DistillationSettings()
     fusion: FusionSettings = FusionSettings()
     joint: JointSettings = JointSettings()
     domain: DomainSettings | None = None

@@ -29,14 +29,24 @@ class TaskModel:
 
     adapts: EntropyMinimisation | None = None
 
-    def __init__(self, encoder: Encoder, method: Method, task: TaskSpec, head: nn.Module, max_length: int) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        method: Method,
+        task: TaskSpec,
+        head: nn.Module,
+        max_length: int,
+        called: str | None = None,
+    ) -> None:
+        """`called`: what the method's part is called in the encoder, where it isn't the task's usual name."""
         self.encoder, self.method, self.task, self.head = encoder, method, task, head.to(encoder.device)
+        self.called = called or in_encoder(task.name)
         self.kind = kind_of(task)
         self.tokens = Tokens(encoder.tokenizer, min(max_length, encoder.max_length))
 
     def retarget(self, language: str | None) -> None:
         """Put this language's adapter, which is attached, below; None: none."""
-        self.method.retarget(self.encoder, in_encoder(self.task.name), language)
+        self.method.retarget(self.encoder, self.called, language)
 
     def features(self, examples: Sequence[Example]) -> list[Feature]:
         return self.kind.features(examples, self.tokens, self.task)
@@ -47,8 +57,12 @@ class TaskModel:
 
     def summed_loss(self, batch: Batch, language: str | None, lower: Lower | None = None) -> Tensor:
         """Over the adapter of `language`; with `lower`, the layers below are not run."""
+        return self.kind.summed_loss(self.head, self.states(batch, language, lower), batch)
+
+    def states(self, batch: Batch, language: str | None, lower: Lower | None = None) -> Tensor:
+        """What the head reads, over the adapter of `language`."""
         self.retarget(language)
-        return self.kind.summed_loss(self.head, self._states(batch, lower), batch)
+        return self._states(batch, lower)
 
     def predict(self, examples: Sequence[Example]) -> list[Any]:
         """One prediction an example, without dropout."""

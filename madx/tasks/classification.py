@@ -112,6 +112,10 @@ def entropy(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
     return mean_entropy(head(states_BD))
 
 
+def decisions(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Tensor]:
+    return [head(states_BD)]
+
+
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
     result: list[str] = [""] * len(examples)
     for feature, number in zip(features, decoded, strict=True):

@@ -89,6 +89,9 @@ class Kind(Protocol):
     def entropy(self, head: nn.Module, states: Tensor, batch: Batch, /) -> Tensor:
         """Nats, of what the head says, averaged over what it decides on."""
 
+    def decisions(self, head: nn.Module, states: Tensor, batch: Batch, /) -> list[Tensor]:
+        """The logits whose cross-entropy with the targets is `summed_loss`, (N, C) each."""
+
     def join(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec, /
     ) -> list[Any]:

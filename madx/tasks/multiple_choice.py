@@ -123,6 +123,10 @@ def entropy(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
     return mean_entropy(_logits(head, states_BD, batch))
 
 
+def decisions(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Tensor]:
+    return [_logits(head, states_BD, batch)]
+
+
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
     result = [0] * len(examples)
     for feature, number in zip(features, decoded, strict=True):

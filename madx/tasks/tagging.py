@@ -174,6 +174,10 @@ def entropy(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
     return mean_entropy(head(states_MD))
 
 
+def decisions(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[Tensor]:
+    return [head(states_MD)]
+
+
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
     """Decoded features to one prediction per example: the labels of all its words."""
     labels: list[list[str]] = [[] for _ in examples]

@@ -157,6 +157,17 @@ def fit(
     return _report(state, run.device, warnings, chance)
 
 
+def first_gradients(parameters: Mapping[str, nn.Parameter], parts: Sequence[Part]) -> dict[str, Tensor]:
+    """Gradients of a batch's mean loss, by name; zero where there is none. The parameters keep none."""
+    targets = sum(part.targets for part in parts)
+    for part in parts:
+        (part.loss() / targets).backward()  # type: ignore[no-untyped-call]
+    found = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()}
+    for parameter in parameters.values():
+        parameter.grad = None
+    return found
+
+
 def _update(
     parts: Sequence[Part],
     optimizer: torch.optim.Optimizer,

@@ -73,6 +73,8 @@ EXPECTED = {
     "fusion-tasks": (["eng"], "nno", None),
     "fusion-languages": ([], None, None),
     "madx-drop": (["eng"], "nno", None),
+    "madx-sparse": (["eng"], "nno", None),
+    "madx-distilled": (["eng"], "nno", None),
     "madx-compacter": (["eng"], "nno", None),
     "madx-compacter-plus": (["eng"], "nno", None),
     "lora-language": (["eng"], "nno", None),
