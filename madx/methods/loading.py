@@ -11,11 +11,12 @@ from madx.methods.fused import FusedAdapters
 from madx.methods.method import Method, Stored
 from madx.methods.mixture import Mixture
 from madx.methods.prefix import PrefixTuning
+from madx.methods.prompt import PromptTuning
 from madx.methods.sparse import FILE as SPARSE
 
 LOADED_BY: dict[Stored, Method] = {
     "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora(), "fusion": FusedAdapters(),
-    "prefix": PrefixTuning(), "mixture": Mixture(),
+    "prefix": PrefixTuning(), "prompt": PromptTuning(), "mixture": Mixture(),
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from madx.methods.full import Full
 from madx.methods.fused import FusedAdapters
 from madx.methods.method import Method
 from madx.methods.prefix import PrefixTuning
+from madx.methods.prompt import PromptTuning
 from madx.methods.pruned import PrunedAdapter
 from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
@@ -172,6 +173,10 @@ def prefix(recipe: Recipe) -> Trained:
     return Trained(method, settings.learning_rate)
 
 
+def prompt(recipe: Recipe) -> Trained:
+    return Trained(PromptTuning(length=recipe.prompt.length), recipe.prompt.learning_rate)
+
+
 def biases(recipe: Recipe) -> Trained:
     return Trained(BitFit(), recipe.bitfit.learning_rate)
 
@@ -202,8 +207,9 @@ class Row:
         """For a legend."""
         what: dict[Callable[[Recipe], Trained], str] = {
             every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
-            ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", compacter: "a Compacter",
-            compacter_plus: "a Compacter++", fusion_of_sources: "a fusion of the sources' task adapters",
+            ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", prompt: "a prompt",
+            compacter: "a Compacter", compacter_plus: "a Compacter++",
+            fusion_of_sources: "a fusion of the sources' task adapters",
             fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
             robust_adapter: "a task adapter with lower layers dropped at random",
             distilled: "a small task adapter, taught by madx's,",
@@ -270,6 +276,7 @@ GRID: dict[str, Row] = {
     "lora": Row(lora, "none", "none"),
     "ia3": Row(ia3, "none", "none"),
     "prefix": Row(prefix, "none", "none"),
+    "prompt": Row(prompt, "none", "none"),
     "bitfit": Row(biases, "none", "none"),
     "full": Row(every_weight, "none", "none"),
     "full-target-mlm": Row(every_weight, "none", "none", start=ways.masked_lm_of_every_weight),

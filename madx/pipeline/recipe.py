@@ -124,6 +124,11 @@ class PrefixSettings(Frozen):
     learning_rate: float = Field(5e-4, gt=0)
 
 
+class PromptSettings(Frozen):
+    length: int = Field(20, ge=1, le=1 << 12)
+    learning_rate: float = Field(1e-2, gt=0)
+
+
 class BitFitSettings(Frozen):
     learning_rate: float = Field(1e-3, gt=0)
 
@@ -218,6 +223,7 @@ class Recipe(Frozen):
     lora: LoraSettings = LoraSettings()
     ia3: Ia3Settings = Ia3Settings()
     prefix: PrefixSettings = PrefixSettings()
+    prompt: PromptSettings = PromptSettings()
     bitfit: BitFitSettings = BitFitSettings()
     compacter: CompacterSettings = CompacterSettings()
     pruning: PruningSettings = PruningSettings()

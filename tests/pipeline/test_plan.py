@@ -81,6 +81,7 @@ EXPECTED = {
     "lora": ([], None, None),
     "ia3": ([], None, None),
     "prefix": ([], None, None),
+    "prompt": ([], None, None),
     "bitfit": ([], None, None),
     "merge-mean": (["eng"], "nno", None),
     "merge-family": (["eng"], "nno", None),
