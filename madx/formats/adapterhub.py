@@ -104,10 +104,17 @@ def load_adapter(
         spec = spec.model_copy(update={"invertible": None})  # the old config always promised one
     spec = spec.model_copy(update={"leave_out": tuple(sorted({*spec.leave_out, *leave_out}))})
     final = load_as or name
+    return final, put_adapter(encoder, spec, name, final, tensors, str(folder))
+
+
+def put_adapter(
+    encoder: Encoder, spec: BottleneckSpec, name: str, load_as: str, tensors: dict[str, Tensor], where: str
+) -> Adapter:
+    """An adapter of the peer's tensors into the encoder's bank. Raises InputError where they aren't just those."""
     try:
         adapter = Adapter(spec, encoder.width, encoder.num_layers, encoder.adapters.embedding_width)
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: {reason(error)}") from None
+        raise InputError(f"{where}: {reason(error)}") from None
     if not any(key.startswith(encoder.prefix + ".") for key in tensors):
         tensors = {f"{encoder.prefix}.{key}": value for key, value in tensors.items()}
     wanted_names = {theirs: ours for ours, theirs in peer_names(encoder, adapter, name).items()}
@@ -116,13 +123,13 @@ def load_adapter(
         if key in wanted_names:
             ours[wanted_names[key]] = tensor
         elif not _may_be_ignored(key, encoder, spec, name):
-            raise InputError(f"{folder}: unexpected tensor '{key}'; the adapter is not for {encoder.ref.name}")
-    put(adapter, ours, str(folder))
+            raise InputError(f"{where}: unexpected tensor '{key}'; the adapter is not for {encoder.ref.name}")
+    put(adapter, ours, where)
     try:
-        encoder.adapters.put(final, adapter.to(encoder.device))
+        encoder.adapters.put(load_as, adapter.to(encoder.device))
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
-    return final, adapter
+        raise InputError(f"{where}: {error}") from None
+    return adapter
 
 
 def put(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> None:

@@ -26,22 +26,55 @@ PLAIN = {"use_gating": False, "use_dora": False, "vera_b": None, "vera_d": None}
 
 def load_peer_lora(folder: Path, encoder: Encoder, config: dict[str, Any], name: str, load_as: str) -> None:
     """Put the folder's LoRA `name` into the encoder, frozen. Raises InputError for what madx can't compute."""
+    put_lora(encoder, config, name, load_as, read_tensors(folder, WEIGHTS, PICKLE), str(folder))
+
+
+def put_lora(
+    encoder: Encoder, config: dict[str, Any], name: str, load_as: str, tensors: dict[str, Tensor], where: str
+) -> None:
     for key, plain in PLAIN.items():
         if config.get(key, plain) != plain:
-            raise InputError(f"{folder}: {key} = {config[key]!r} is not supported; plain LoRA and IA3 are")
-    tensors = {
-        key.removeprefix(encoder.prefix + "."): tensor for key, tensor in read_tensors(folder, WEIGHTS, PICKLE).items()
-    }
+            raise InputError(f"{where}: {key} = {config[key]!r} is not supported; plain LoRA and IA3 are")
+    tensors = {key.removeprefix(encoder.prefix + "."): tensor for key, tensor in tensors.items()}
     left_out = config.get("leave_out") or []
     parts: dict[str, LowRank | Scaled | ScaledInput] = {}
     for path, linear in encoder.linears(*_matrices(config)).items():
         if int(path.removeprefix(encoder.family.layers + ".").split(".")[0]) in left_out:
             continue
         own = [tensors.pop(f"{path}.loras.{name}.{which}", None) for which in ("lora_A", "lora_B")]
-        parts[path] = _part(linear, own[0], own[1], config, f"{folder}: '{path}'")
+        parts[path] = _part(linear, own[0], own[1], config, f"{where}: '{path}'")
     if tensors:
-        raise InputError(f"{folder}: unexpected tensor '{next(iter(tensors))}'")
+        raise InputError(f"{where}: unexpected tensor '{next(iter(tensors))}'")
     encoder.changes[load_as] = LinearParts(encoder.base, parts).to(encoder.device).requires_grad_(False)
+
+
+def lora_config(encoder: Encoder, parts: LinearParts, where: str) -> dict[str, Any]:
+    """AdapterHub's of a plain LoRA. Raises InputError for what it has no name for."""
+    layers = [encoder.family.layers + f".{layer}." for layer in range(encoder.num_layers)]
+    inside = {path.removeprefix(start) for path in parts.by_path for start in layers if path.startswith(start)}
+    linears = encoder.family.linears
+    matrices = [matrix for matrix, path in linears.items() if path in inside]
+    ranks = {(len(p.a_RI), p.scale) for p in parts.by_path.values() if isinstance(p, LowRank)}
+    plain = all(isinstance(part, LowRank) for part in parts.by_path.values())
+    if not plain or len(ranks) > 1 or linears["query"] == linears["key"]:
+        raise InputError(f"{where}: AdapterHub's format knows plain LoRAs of one rank on separate matrices alone")
+    ((rank, scale),) = ranks
+    return {
+        "architecture": "lora", "r": rank, "alpha": scale * rank, "composition_mode": "add", "dropout": 0.0,
+        "attn_matrices": [letter for letter, matrix in ATTENTION.items() if matrix in matrices],
+        "selfattn_lora": any(matrix in ATTENTION.values() for matrix in matrices),
+        "intermediate_lora": "intermediate" in matrices, "output_lora": "output" in matrices, "leave_out": [],
+        "init_weights": "lora", "init_weights_seed": None, "dtype": None, **PLAIN,
+    }  # fmt: skip
+
+
+def lora_tensors(encoder: Encoder, parts: LinearParts, name: str) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for path, part in parts.by_path.items():
+        assert isinstance(part, LowRank)
+        start = f"{encoder.prefix}.{path}.loras.{name}."
+        found |= {start + "lora_A": part.a_RI, start + "lora_B": part.b_OR}
+    return found
 
 
 def _matrices(config: dict[str, Any]) -> list[Matrix]:

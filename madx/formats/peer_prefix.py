@@ -50,11 +50,18 @@ def put_prefix(
 def save_peer_prefix(folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
     change = encoder.changes[name]
     assert isinstance(change, PrefixChange)
-    start = f"{encoder.prefix}.prefix_tuning.prefix_tunings.{save_as}.self_prefix."
-    state = change.prefix.state_dict()
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(folder / WEIGHTS, {start + key: tensor for key, tensor in state.items()})
+    save_tensors(folder / WEIGHTS, prefix_tensors(encoder, change, save_as))
+    write_json(folder / CONFIG, {**about_encoder(encoder, save_as), "config": prefix_config(change)})
+
+
+def prefix_config(change: PrefixChange) -> dict[str, Any]:
+    state = change.prefix.state_dict()
     flat = "control_trans" in state
-    sizes = {"prefix_length": change.prefix.shape[0], "flat": flat,
-             "bottleneck_size": 512 if flat else len(state["control_trans.0.bias"])}  # fmt: skip
-    write_json(folder / CONFIG, {**about_encoder(encoder, save_as), "config": {**AS_IT_IS, **sizes}})
+    return {**AS_IT_IS, "prefix_length": change.prefix.shape[0], "flat": flat,
+            "bottleneck_size": 512 if flat else len(state["control_trans.0.bias"])}  # fmt: skip
+
+
+def prefix_tensors(encoder: Encoder, change: PrefixChange, name: str) -> dict[str, Tensor]:
+    start = f"{encoder.prefix}.prefix_tuning.prefix_tunings.{name}.self_prefix."
+    return {start + key: tensor for key, tensor in change.prefix.state_dict().items()}
