@@ -1,6 +1,6 @@
 """AdapterHub's union (`architecture: "union"`, `adapters` 1.3.0), in and out: a LoRA, a prefix, a bottleneck, one name.
 
-UniPELT's gates on a LoRA or a prefix are refused, as they are of those alone.
+With UniPELT's gates (Mao et al. 2022, arXiv 2110.07577) on all three, or none.
 """
 
 from __future__ import annotations
@@ -30,20 +30,25 @@ LORA, PREFIX, BOTTLENECK = "lora", "prefix_tuning", None  # a part's `architectu
 def load_peer_union(folder: Path, encoder: Encoder, config: dict[str, Any], name: str, load_as: str) -> None:
     """Put the folder's parts into the encoder, frozen, and `load_as` for them all. Raises InputError."""
     configs = config.get("configs")
-    if not isinstance(configs, list) or not all(isinstance(part, dict) for part in configs):
+    if not isinstance(configs, list) or not configs or not all(isinstance(part, dict) for part in configs):
         raise InputError(f"{folder}: a union without 'configs'")
     kinds = [part.get("architecture") for part in configs]
     if len(set(kinds)) < len(kinds) or not {*kinds} <= {LORA, PREFIX, BOTTLENECK}:
         raise InputError(f"{folder}: a union of {kinds} is not supported; one LoRA, one prefix and one bottleneck are")
+    gates = [bool(part.get("use_gating")) for part in configs]
+    if len(set(gates)) > 1 or (gates[0] and BOTTLENECK not in kinds):  # a bottleneck's keeps batches from being packed
+        raise InputError(
+            f"{folder}: gates on a part of a union are not supported; on all of them, a bottleneck too, are"
+        )
     by_kind = _by_kind(read_tensors(folder, WEIGHTS, PICKLE), name)
     names = []
     for kind, part in zip(kinds, configs, strict=True):
         own = f"{load_as} {kind or 'bottleneck'}"
         tensors = by_kind.pop(kind)
         if kind == LORA:
-            put_lora(encoder, part, name, own, tensors, str(folder))
+            put_lora(encoder, part, name, own, tensors, str(folder), gates[0])
         elif kind == PREFIX:
-            put_prefix(encoder, part, name, own, tensors, str(folder))
+            put_prefix(encoder, part, name, own, tensors, str(folder), gates[0])
         else:
             spec = spec_from_config(part, str(folder))
             put_adapter(encoder, spec, name, own, tensors, str(folder)).requires_grad_(False)
@@ -56,7 +61,7 @@ def load_peer_union(folder: Path, encoder: Encoder, config: dict[str, Any], name
 def _by_kind(tensors: Mapping[str, Tensor], name: str) -> dict[str | None, dict[str, Tensor]]:
     found: dict[str | None, dict[str, Tensor]] = {LORA: {}, PREFIX: {}, BOTTLENECK: {}}
     for key, tensor in tensors.items():
-        kind = LORA if f".loras.{name}." in key else PREFIX if f".prefix_tunings.{name}." in key else BOTTLENECK
+        kind = LORA if f".loras.{name}." in key else PREFIX if ".prefix_tuning" in key else BOTTLENECK
         found[kind][key] = tensor
     return found
 

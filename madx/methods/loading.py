@@ -13,10 +13,11 @@ from madx.methods.mixture import Mixture
 from madx.methods.prefix import PrefixTuning
 from madx.methods.prompt import PromptTuning
 from madx.methods.sparse import FILE as SPARSE
+from madx.methods.unipelt import UniPelt
 
 LOADED_BY: dict[Stored, Method] = {
     "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora(), "fusion": FusedAdapters(),
-    "prefix": PrefixTuning(), "prompt": PromptTuning(), "mixture": Mixture(),
+    "prefix": PrefixTuning(), "prompt": PromptTuning(), "union": UniPelt(), "mixture": Mixture(),
 }  # fmt: skip
 
 

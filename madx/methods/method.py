@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # what a folder holds, for who reads it without the method: see loading.py
-Stored = Literal["adapter", "encoder", "change", "beside", "fusion", "prefix", "prompt", "mixture"]
+Stored = Literal["adapter", "encoder", "change", "beside", "fusion", "prefix", "prompt", "union", "mixture"]
 
 
 class Method(Frozen):

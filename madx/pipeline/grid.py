@@ -23,6 +23,7 @@ from madx.methods.prompt import PromptTuning
 from madx.methods.pruned import PrunedAdapter
 from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
+from madx.methods.unipelt import UniPelt
 from madx.pipeline import ways
 from madx.stages.distillation import Distillation
 from madx.stages.entropy import EntropyMinimisation
@@ -177,6 +178,11 @@ def prompt(recipe: Recipe) -> Trained:
     return Trained(PromptTuning(length=recipe.prompt.length), recipe.prompt.learning_rate)
 
 
+def unipelt(recipe: Recipe) -> Trained:
+    settings = recipe.unipelt
+    return Trained(UniPelt(**settings.model_dump(exclude={"learning_rate"})), settings.learning_rate)
+
+
 def biases(recipe: Recipe) -> Trained:
     return Trained(BitFit(), recipe.bitfit.learning_rate)
 
@@ -208,6 +214,7 @@ class Row:
         what: dict[Callable[[Recipe], Trained], str] = {
             every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
             ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", prompt: "a prompt",
+            unipelt: "a gated LoRA, prefix and adapter",
             compacter: "a Compacter", compacter_plus: "a Compacter++",
             fusion_of_sources: "a fusion of the sources' task adapters",
             fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
@@ -277,6 +284,7 @@ GRID: dict[str, Row] = {
     "ia3": Row(ia3, "none", "none"),
     "prefix": Row(prefix, "none", "none"),
     "prompt": Row(prompt, "none", "none"),
+    "unipelt": Row(unipelt, "none", "none"),
     "bitfit": Row(biases, "none", "none"),
     "full": Row(every_weight, "none", "none"),
     "full-target-mlm": Row(every_weight, "none", "none", start=ways.masked_lm_of_every_weight),

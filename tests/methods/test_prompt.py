@@ -39,6 +39,11 @@ def test_in_every_family_packed_or_padded_saved_and_undone(encoder: Encoder, tmp
         assert torch.allclose(encoder.hidden(IDS, MASK, read=few), changed[few], atol=1e-5)
         assert torch.allclose(encoder.hidden(IDS[1:, :5]), changed[1:, :5], atol=1e-5)  # padding changes nothing
         METHOD.save(tmp_path / "out", encoder, "task pos", save_as="pos")
+        encoder.changes["behind the first"] = PromptChange(encoder, 2, after_first=True)
+        encoder.activate("behind the first")
+        behind = encoder.hidden(IDS, MASK)
+        assert not torch.allclose(behind[read], plain[read], atol=1e-3)
+        assert torch.allclose(encoder.hidden(IDS, MASK, read=read), behind[read], atol=1e-5)
     assert torch.equal(encoder.hidden(IDS, MASK), plain)
     assert [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in encoder.base.modules()] == hooks
     with encoder.lent():

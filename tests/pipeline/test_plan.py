@@ -82,6 +82,7 @@ EXPECTED = {
     "ia3": ([], None, None),
     "prefix": ([], None, None),
     "prompt": ([], None, None),
+    "unipelt": ([], None, None),
     "bitfit": ([], None, None),
     "merge-mean": (["eng"], "nno", None),
     "merge-family": (["eng"], "nno", None),
