@@ -1,6 +1,7 @@
 """Tiny random encoders of every family, with a small tokenizer of their own; and a tiny project to run."""
 
 import os
+import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
 os.environ["MADX_JOBS"] = "1"  # a helper takes seconds to start
@@ -16,6 +17,8 @@ from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import resolve_encoder
 
 torch.set_num_threads(1)
+# who starts the tests in the background may have had SIGINT ignored, for them and for what they start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ENGLISH = [
     ("the dog sleeps", "DET NOUN VERB"),
     ("a cat eats fish", "DET NOUN VERB NOUN"),

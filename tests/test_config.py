@@ -20,6 +20,7 @@ from madx.methods.full import Full
 from madx.methods.hyper import HyperX
 from madx.stages.alignment import Alignment
 from madx.stages.arithmetic import Arithmetic
+from madx.stages.distillation import Distillation
 from madx.stages.ensemble import Ensemble
 from madx.stages.entropy import EntropyMinimisation, ProbabilityMean
 from madx.stages.evaluate import Evaluation
@@ -28,6 +29,7 @@ from madx.stages.hyper import HyperAdapter, TextsBeside
 from madx.stages.imported import ImportedAdapter
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import MergedAdapter, Weighted
+from madx.stages.pruned import PrunedTask
 from madx.stages.stacked import Stacked
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
@@ -66,6 +68,7 @@ STAGE = TaskStage(
     encoder=ENCODER, train=(DATA,), dev=(), method=BottleneckAdapter(), below=(IMPORTED,), epochs=1, batch_size=2,
     learning_rate=1e-3, max_length=32, seed=1,
 )  # fmt: skip
+PRUNED = PrunedTask.of(STAGE, 0.5)
 EVALUATION = Evaluation(task=STAGE, language=LANGUAGE, test=DATA.model_copy(update={"split": "test"}))
 MIXED = LANGUAGE.model_copy(update={"mixed_with": (Share(text=TEXT, weight=1.0),), "start": IMPORTED, "near": 0.1})
 MERGED = MergedAdapter(encoder=ENCODER, language="fao", parts=(Weighted(adapter=IMPORTED, weight=0.5),))
@@ -94,7 +97,7 @@ HYPER = HyperAdapter(trained=HYPER_STAGE, encoder=ENCODER, method=HyperX(languag
 VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
     TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
-    GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE,
+    GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE, PRUNED,
     EVALUATION, VOCABULARY, HYPER_STAGE, HYPER,
 ]  # fmt: skip
 
@@ -241,6 +244,8 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.beside": None,
         "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
+        "TaskStage.unfreeze_every": 0, "TaskStage.average": 0,
+        "TaskStage.teacher": None, "TaskStage.distillation": Distillation(),
         "Evaluation.weights": "fp32", "Evaluation.adapts": None, "Evaluation.dropped": 0,
         "BottleneckSpec.reduction_factor": 16.0, "BottleneckSpec.bottleneck_size": None,
         "BottleneckSpec.non_linearity": "relu", "BottleneckSpec.placement": ("ffn",), "BottleneckSpec.parallel": False,

@@ -55,5 +55,6 @@ EUROBERT = Family(
     last_layer=last_layer,
     lm_head=lm_head,
     lm_head_format=None,
+    rotary=True,
     prepare=prepare,
 )

@@ -58,6 +58,7 @@ class Family:
     lm_head_format: Literal["flexible", "static"] | None  # in which AdapterHub's format knows that head
     static_heads: Mapping[str, StaticHead] = field(default_factory=dict)  # transformers' classes by name
     has_types: bool = False  # segment ids mean something to it
+    rotary: bool = False  # positions turn queries and keys; else a table of embeddings has them
     embedding_width: Callable[[Any], int] = _hidden_size  # E, from `config`
     first_position: Callable[[Any], int] = lambda config: 0  # from `config`: positions below hold no text
     positions: Callable[[nn.Module, Tensor], Tensor] = _from_zero  # of the tokens of a padded batch, (B, T)

@@ -62,5 +62,6 @@ MODERNBERT = Family(
     },
     # a sequence of a packed row attends to itself anyway; a mask would be one of all positions by all positions
     packed_mask={"full_attention": None, "sliding_attention": None},
+    rotary=True,
     prepare=prepare,
 )

@@ -22,7 +22,7 @@ ATTENTION = "madx_packed"  # its name among transformers' attention functions
 attention: Callable[..., tuple[Tensor, None]] = sdpa_attention_forward
 
 
-# keys and values in front of an attention module's own, (H, P, D) each; see prefixes.py
+# keys and values in front of an attention module's own, (H, P, D) or (B, H, P, D) each; see prefixes.py
 PREFIXES: WeakKeyDictionary[nn.Module, tuple[Tensor, Tensor]] = WeakKeyDictionary()
 
 

@@ -18,7 +18,8 @@ from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.foreign import checked_name, read_json_object
 from madx.formats.adapter_config import config_from_spec, named_config, reason, spec_from_config
-from madx.formats.manifest import check, without_place
+from madx.formats.manifest import PACKED, check, without_place
+from madx.formats.sparse import pack, read_packed
 from madx.formats.tensors import read_tensors, save_pickle, save_tensors
 from madx.store import write_json
 
@@ -93,7 +94,8 @@ def load_adapter(
         wanted = about.get(key)
         if wanted is not None and wanted != have:
             raise InputError(f"{path}: made for {key} {wanted}, but {encoder.ref.name} has {have}")
-    tensors = read_tensors(folder, WEIGHTS, PICKLE)
+    packed = folder / PACKED
+    tensors = read_packed(packed) if packed.exists() else read_tensors(folder, WEIGHTS, PICKLE)
     for old, new in LEGACY_NAMES.items():
         tensors = {key.replace(old, new): value for key, value in tensors.items()}
     spec = spec_from_config(config, str(path), has_version="version" in about)
@@ -102,10 +104,17 @@ def load_adapter(
         spec = spec.model_copy(update={"invertible": None})  # the old config always promised one
     spec = spec.model_copy(update={"leave_out": tuple(sorted({*spec.leave_out, *leave_out}))})
     final = load_as or name
+    return final, put_adapter(encoder, spec, name, final, tensors, str(folder))
+
+
+def put_adapter(
+    encoder: Encoder, spec: BottleneckSpec, name: str, load_as: str, tensors: dict[str, Tensor], where: str
+) -> Adapter:
+    """An adapter of the peer's tensors into the encoder's bank. Raises InputError where they aren't just those."""
     try:
         adapter = Adapter(spec, encoder.width, encoder.num_layers, encoder.adapters.embedding_width)
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: {reason(error)}") from None
+        raise InputError(f"{where}: {reason(error)}") from None
     if not any(key.startswith(encoder.prefix + ".") for key in tensors):
         tensors = {f"{encoder.prefix}.{key}": value for key, value in tensors.items()}
     wanted_names = {theirs: ours for ours, theirs in peer_names(encoder, adapter, name).items()}
@@ -114,13 +123,13 @@ def load_adapter(
         if key in wanted_names:
             ours[wanted_names[key]] = tensor
         elif not _may_be_ignored(key, encoder, spec, name):
-            raise InputError(f"{folder}: unexpected tensor '{key}'; the adapter is not for {encoder.ref.name}")
-    put(adapter, ours, str(folder))
+            raise InputError(f"{where}: unexpected tensor '{key}'; the adapter is not for {encoder.ref.name}")
+    put(adapter, ours, where)
     try:
-        encoder.adapters.put(final, adapter.to(encoder.device))
+        encoder.adapters.put(load_as, adapter.to(encoder.device))
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from None
-    return final, adapter
+        raise InputError(f"{where}: {error}") from None
+    return adapter
 
 
 def put(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> None:
@@ -134,8 +143,18 @@ def put(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> None
     module.load_state_dict(tensors, strict=True)
 
 
-def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False, save_as: str | None = None) -> None:
-    """Write an adapter as `adapters` 1.3 reads it; `pickle` adds the older weight file beside."""
+def save_adapter(
+    folder: Path,
+    encoder: Encoder,
+    name: str,
+    pickle: bool = False,
+    save_as: str | None = None,
+    packed: bool = False,
+) -> None:
+    """Write an adapter as `adapters` 1.3 reads it; `pickle` adds the older weight file beside.
+
+    `packed`: without its zeros, in a file that only madx reads.
+    """
     adapter = encoder.adapters.get(name)
     name = save_as or name
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,7 +163,10 @@ def save_adapter(folder: Path, encoder: Encoder, name: str, pickle: bool = False
     if adapter.spec.ln_before:  # the peer stores this norm twice
         for key in [k for k in tensors if ".adapter_down.0." in k]:
             tensors[key.replace("adapter_down.0", "adapter_norm_before")] = tensors[key].clone()
-    save_weights(folder, tensors, WEIGHTS, PICKLE if pickle else None)
+    if packed:
+        save_tensors(folder / PACKED, pack(tensors))
+    else:
+        save_weights(folder, tensors, WEIGHTS, PICKLE if pickle else None)
     about = {**about_encoder(encoder, name), "config": config_from_spec(adapter.spec, encoder.width)}
     write_json(folder / CONFIG, about)
 

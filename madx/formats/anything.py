@@ -8,9 +8,14 @@ from madx.formats.adapterhub import CONFIG, load_adapter
 from madx.formats.manifest import check
 from madx.formats.peer_lora import load_peer_lora
 from madx.formats.peer_prefix import load_peer_prefix
+from madx.formats.peer_prompt import load_peer_prompt
+from madx.formats.peer_union import load_peer_union
 from madx.formats.peft import load_peft
 
-_READERS = {"lora": load_peer_lora, "prefix_tuning": load_peer_prefix}
+_READERS = {
+    "lora": load_peer_lora, "prefix_tuning": load_peer_prefix, "prompt_tuning": load_peer_prompt,
+    "union": load_peer_union,
+}  # fmt: skip
 
 
 def load_anything(folder: Path, encoder: Encoder, load_as: str | None = None) -> str:

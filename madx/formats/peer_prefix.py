@@ -26,9 +26,16 @@ def load_peer_prefix(folder: Path, encoder: Encoder, config: dict[str, Any], nam
 
 
 def put_prefix(
-    encoder: Encoder, config: dict[str, Any], name: str, load_as: str, tensors: dict[str, Tensor], where: str
+    encoder: Encoder,
+    config: dict[str, Any],
+    name: str,
+    load_as: str,
+    tensors: dict[str, Tensor],
+    where: str,
+    gated: bool = False,
 ) -> None:
-    for key, value in AS_IT_IS.items():
+    """`gated`: with UniPELT's gates, which stand in a union alone."""
+    for key, value in {**AS_IT_IS, "use_gating": gated}.items():
         if config.get(key, value) != value:
             raise InputError(f"{where}: prefix tuning with {key} = {config[key]!r} is not supported")
     length, bottleneck = config.get("prefix_length", 30), config.get("bottleneck_size", 512)
@@ -36,6 +43,12 @@ def put_prefix(
         raise InputError(f"{where}: prefix_length and bottleneck_size can't be {length!r} and {bottleneck!r}")
     prefix = new_prefix(encoder, length, None if config.get("flat") else bottleneck)
     start = f"prefix_tuning.prefix_tunings.{name}.self_prefix."
+    change = PrefixChange(encoder, prefix, gated)
+    for layer, gate in enumerate(change.gates):
+        start_of_gate = _gate_key(encoder, layer, name)
+        put(
+            gate, {k: tensors.pop(start_of_gate + k) for k in ("weight", "bias") if start_of_gate + k in tensors}, where
+        )
     own = {}
     for key, tensor in tensors.items():  # each layer has the same tensors once more, under a name of its own
         inner = key.removeprefix(encoder.prefix + ".")
@@ -44,17 +57,32 @@ def put_prefix(
         elif f".prefix_tuning.pool.prefix_tunings.{name}.self_prefix." not in key:
             raise InputError(f"{where}: unexpected tensor '{key}'")
     put(prefix, own, where)
-    encoder.changes[load_as] = PrefixChange(encoder, prefix.to(encoder.device)).requires_grad_(False)
+    encoder.changes[load_as] = change.to(encoder.device).requires_grad_(False)
 
 
 def save_peer_prefix(folder: Path, encoder: Encoder, name: str, save_as: str) -> None:
     change = encoder.changes[name]
     assert isinstance(change, PrefixChange)
-    start = f"{encoder.prefix}.prefix_tuning.prefix_tunings.{save_as}.self_prefix."
-    state = change.prefix.state_dict()
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(folder / WEIGHTS, {start + key: tensor for key, tensor in state.items()})
+    save_tensors(folder / WEIGHTS, prefix_tensors(encoder, change, save_as))
+    write_json(folder / CONFIG, {**about_encoder(encoder, save_as), "config": prefix_config(change)})
+
+
+def prefix_config(change: PrefixChange) -> dict[str, Any]:
+    state = change.prefix.state_dict()
     flat = "control_trans" in state
-    sizes = {"prefix_length": change.prefix.shape[0], "flat": flat,
-             "bottleneck_size": 512 if flat else len(state["control_trans.0.bias"])}  # fmt: skip
-    write_json(folder / CONFIG, {**about_encoder(encoder, save_as), "config": {**AS_IT_IS, **sizes}})
+    return {**AS_IT_IS, "use_gating": len(change.gates) > 0, "prefix_length": change.prefix.shape[0], "flat": flat,
+            "bottleneck_size": 512 if flat else len(state["control_trans.0.bias"])}  # fmt: skip
+
+
+def prefix_tensors(encoder: Encoder, change: PrefixChange, name: str) -> dict[str, Tensor]:
+    start = f"{encoder.prefix}.prefix_tuning.prefix_tunings.{name}.self_prefix."
+    found = {start + key: tensor for key, tensor in change.prefix.state_dict().items()}
+    for layer, gate in enumerate(change.gates):
+        found |= {_gate_key(encoder, layer, name) + key: tensor for key, tensor in gate.state_dict().items()}
+    return found
+
+
+def _gate_key(encoder: Encoder, layer: int, name: str) -> str:
+    inside = encoder.family.linears["query"].rpartition(".")[0]
+    return f"{encoder.prefix}.{encoder.family.layers}.{layer}.{inside}.prefix_tuning.prefix_gates.{name}."

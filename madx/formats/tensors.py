@@ -47,6 +47,11 @@ def save_pickle(path: Path, tensors: Mapping[str, Tensor]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def read_file(path: Path) -> dict[str, Tensor]:
+    """A safetensors file that may be anybody's, as it is. Raises InputError."""
+    return _from_safetensors(path, _size(path))
+
+
 def read_tensors(folder: Path, safetensors: str, pickle: str) -> dict[str, Tensor]:
     """Finite tensors in fp32, from the safetensors file, else from the pickle, weights-only. Raises InputError."""
     if (folder / safetensors).exists():

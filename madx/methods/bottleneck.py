@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import nn
 
-from madx.adapters.bank import Adapter
+from madx.adapters.bank import Adapter, site_of
 from madx.adapters.spec import BottleneckSpec
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
@@ -37,6 +37,10 @@ class BottleneckAdapter(Method):
         adapter = encoder.adapters.add(name, self.spec).to(encoder.device)
         encoder.activate(name)
         return {f"adapter.{key}": parameter for key, parameter in adapter.named_parameters()}
+
+    def layer_of(self, parameter: str) -> int | None:
+        part, _, inside = parameter.removeprefix("adapter.").partition(".")
+        return site_of(inside.partition(".")[0])[1] if part == "bottlenecks" else None
 
     def lowest_layer(self, encoder: Encoder) -> int:
         left_out = self.spec.in_layers(encoder.num_layers).leave_out

@@ -14,13 +14,15 @@ from madx.methods.lily import LilyAdapter
 from madx.methods.method import Method, Stored
 from madx.methods.mixture import Mixture
 from madx.methods.prefix import PrefixTuning
+from madx.methods.prompt import PromptTuning
 from madx.methods.sparse import FILE as SPARSE
+from madx.methods.unipelt import UniPelt
 from madx.methods.vocabulary import VocabularyAdapter
 
 LOADED_BY: dict[Stored, Method] = {
     "adapter": BottleneckAdapter(), "encoder": Full(), "change": BitFit(), "beside": Lora(), "fusion": FusedAdapters(),
-    "prefix": PrefixTuning(), "mixture": Mixture(), "vocabulary": VocabularyAdapter(), "lily": LilyAdapter(),
-    "hyper": HyperX(),
+    "prefix": PrefixTuning(), "prompt": PromptTuning(), "union": UniPelt(), "mixture": Mixture(),
+    "vocabulary": VocabularyAdapter(), "lily": LilyAdapter(), "hyper": HyperX(),
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 # what a folder holds, for who reads it without the method: see loading.py
-Stored = Literal["adapter", "encoder", "change", "beside", "fusion", "prefix", "mixture", "vocabulary", "lily", "hyper"]
+Stored = Literal[
+    "adapter", "encoder", "change", "beside", "fusion", "prefix", "prompt", "union", "mixture", "vocabulary", "lily",
+    "hyper",
+]  # fmt: skip
 
 
 class Method(Frozen):
@@ -53,6 +57,16 @@ class Method(Frozen):
         """A term of its own in every update's loss, a scalar."""
         return None
 
+    def begin(self, encoder: Encoder, name: str, gradients: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Once before the first update, and before a resumed training alike: parameters are what `attach` made them.
+
+        `gradients`: of the mean loss of the first batch, by the keys that `attach` gave.
+        """
+
+    def layer_of(self, parameter: str) -> int | None:
+        """The layer (from 0) of what is trained, by its key in `attach`'s answer; None: it stands in no layer."""
+        return None
+
     def lowest_layer(self, encoder: Encoder) -> int:
         """The lowest layer (from 0) in which something is trained; what is below can be computed once."""
         return 0
@@ -67,6 +81,10 @@ class Method(Frozen):
 
     def sized(self, size: int) -> Method | None:
         """The same in another size, from 1 on; None: it has no size of its own."""
+        return None
+
+    def at_sparsity(self, sparsity: float) -> Method | None:
+        """The same, pruned so before it is trained; None: it is pruned afterwards, if at all."""
         return None
 
     def count(self, encoder: Encoder) -> int:

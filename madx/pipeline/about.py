@@ -85,7 +85,8 @@ def settings(plan: Plan) -> dict[str, str]:
 def dev_score(result: Json) -> Json:
     """Of a stage two: what its kept checkpoint has on the source's dev set."""
     evaluations = {entry["step"]: entry["dev"] for entry in result.get("evaluations", ()) if "dev" in entry}
-    return {"dev": evaluations[result["best_step"]]} if result.get("best_step") in evaluations else {}
+    kept = result.get("best_step") or max(evaluations, default=None)  # none was chosen: the last, or their average
+    return {"dev": evaluations[kept]} if kept in evaluations else {}
 
 
 # ------------------------------------------------------------------------------------------------ test sets

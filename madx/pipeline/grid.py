@@ -20,9 +20,13 @@ from madx.methods.fused import FusedAdapters
 from madx.methods.hyper import HyperX
 from madx.methods.method import Method
 from madx.methods.prefix import PrefixTuning
+from madx.methods.prompt import PromptTuning
+from madx.methods.pruned import PrunedAdapter
 from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
+from madx.methods.unipelt import UniPelt
 from madx.pipeline import ways
+from madx.stages.distillation import Distillation
 from madx.stages.entropy import Adapts, EntropyMinimisation, ProbabilityMean
 from madx.step import AdapterStep, Step
 
@@ -125,8 +129,11 @@ def fusion_of_languages(recipe: Recipe) -> Trained:
 
 def _fused(planner: Planner, first: TaskStage, over: Sequence[Step]) -> TaskStage:
     return first.model_copy(
-        update={"method": FusedAdapters(over=tuple(over)), "learning_rate": planner.recipe.fusion.learning_rate}
-    )
+        update={
+            "method": FusedAdapters(over=tuple(over)), "learning_rate": planner.recipe.fusion.learning_rate,
+            "unfreeze_every": 0,
+        }
+    )  # fmt: skip
 
 
 def compacter(recipe: Recipe) -> Trained:
@@ -145,6 +152,28 @@ def _compacter(recipe: Recipe) -> BottleneckSpec:
     return BottleneckSpec(reduction_factor=settings.reduction_factor, phm=settings.products, non_linearity="gelu")
 
 
+def sparse_adapter(recipe: Recipe) -> Trained:
+    """SparseAdapter (He et al. 2022): pruned before it is trained."""
+    settings = recipe.pruning
+    method = PrunedAdapter(spec=recipe.task_adapter.spec, sparsity=settings.sparsity, score=settings.score)
+    return Trained(method, recipe.task_adapter.learning_rate)
+
+
+def distilled(recipe: Recipe) -> Trained:
+    """A smaller adapter, taught by madx's (stages/distillation.py)."""
+    settings = recipe.distillation
+    small = {"reduction_factor": settings.reduction_factor, "leave_out": settings.leave_out}
+
+    def taught(planner: Planner, first: TaskStage) -> TaskStage:
+        task = planner.task(first.subject)
+        teacher = planner.cell(task, "madx", planner.source_codes[0], first.seed).stage
+        loss = Distillation(**settings.model_dump(include=set(Distillation.model_fields)))
+        return first.model_copy(update={"teacher": teacher, "distillation": loss})
+
+    spec = recipe.task_adapter.spec.model_copy(update=small)
+    return Trained(BottleneckAdapter(spec=spec), recipe.task_adapter.learning_rate, taught)
+
+
 def ia3(recipe: Recipe) -> Trained:
     return Trained(Ia3(), recipe.ia3.learning_rate)
 
@@ -153,6 +182,15 @@ def prefix(recipe: Recipe) -> Trained:
     settings = recipe.prefix
     method = PrefixTuning(length=settings.length, bottleneck_size=settings.bottleneck_size)
     return Trained(method, settings.learning_rate)
+
+
+def prompt(recipe: Recipe) -> Trained:
+    return Trained(PromptTuning(length=recipe.prompt.length), recipe.prompt.learning_rate)
+
+
+def unipelt(recipe: Recipe) -> Trained:
+    settings = recipe.unipelt
+    return Trained(UniPelt(**settings.model_dump(exclude={"learning_rate"})), settings.learning_rate)
 
 
 def biases(recipe: Recipe) -> Trained:
@@ -193,11 +231,15 @@ class Row:
         """For a legend."""
         what: dict[Callable[[Recipe], Trained], str] = {
             every_weight: "every weight", sparse_change: "a sparse change of the encoder", lora: "a LoRA",
-            ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", compacter: "a Compacter",
-            compacter_plus: "a Compacter++", fusion_of_sources: "a fusion of the sources' task adapters",
+            ia3: "IA3's factors", biases: "the encoder's biases", prefix: "a prefix", prompt: "a prompt",
+            unipelt: "a gated LoRA, prefix and adapter",
+            compacter: "a Compacter", compacter_plus: "a Compacter++",
+            fusion_of_sources: "a fusion of the sources' task adapters",
             fusion_of_tasks: "a fusion of the tasks' adapters", fusion_of_languages: "a fusion of language adapters",
             hyper_network: "a network that gives adapters",
             robust_adapter: "a task adapter with lower layers dropped at random",
+            distilled: "a small task adapter, taught by madx's,",
+            sparse_adapter: "a task adapter pruned before training",
         }  # fmt: skip
         trained = what.get(self.trains, "a task adapter")
         below = {"sources": "the source's language adapter", "sources and targets": "all languages' adapters in turn",
@@ -260,6 +302,8 @@ GRID: dict[str, Row] = {
     "fusion-tasks": Row(fusion_of_tasks, "sources", "target"),
     "fusion-languages": Row(fusion_of_languages, "none", "none"),
     "madx-drop": Row(robust_adapter, "sources", "target"),
+    "madx-sparse": Row(sparse_adapter, "sources", "target"),
+    "madx-distilled": Row(distilled, "sources", "target"),
     "madx-compacter": Row(compacter, "sources", "target"),
     "madx-compacter-plus": Row(compacter_plus, "sources", "target"),
     "lora-language": Row(task_adapter, "sources", "target", adapter=ways.lora),
@@ -269,6 +313,8 @@ GRID: dict[str, Row] = {
     "lora": Row(lora, "none", "none"),
     "ia3": Row(ia3, "none", "none"),
     "prefix": Row(prefix, "none", "none"),
+    "prompt": Row(prompt, "none", "none"),
+    "unipelt": Row(unipelt, "none", "none"),
     "bitfit": Row(biases, "none", "none"),
     "full": Row(every_weight, "none", "none"),
     "full-target-mlm": Row(every_weight, "none", "none", start=ways.masked_lm_of_every_weight),

@@ -385,8 +385,10 @@ class Planner:
             learning_rate=trained.learning_rate,
             warm_up=settings.warm_up,
             max_length=settings.max_length,
-            checkpoint=settings.checkpoint,
+            checkpoint="last" if settings.average else settings.checkpoint,
+            average=settings.average,
             lower_layers="run" if cycle else settings.lower_layers,  # under another adapter they are other states
+            unfreeze_every=settings.unfreeze_every if method.stored == "adapter" else 0,
             seed=seed,
         )
         return trained.after(self, first)

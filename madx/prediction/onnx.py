@@ -57,8 +57,8 @@ def export_onnx(predictor: Predictor, language: str | None, to: Path, *, int8: b
             raise InputError(f"export needs {library}; pip install 'madx-adapters[onnx]'")
     model = predictor.ready(language, "--language")
     encoder, head, task = model.encoder, model.head, predictor.chosen.task
-    if not isinstance(head, Head) or predictor.chosen.trains == "prefix":
-        what = "a prefix" if isinstance(head, Head) else f"a head of the kind '{task.kind}'"
+    if not isinstance(head, Head) or predictor.chosen.trains in ("prefix", "prompt"):
+        what = f"a {predictor.chosen.trains}" if isinstance(head, Head) else f"a head of the kind '{task.kind}'"
         raise InputError(f"{task.name}: {what} can't be exported yet")
     if model.adapts is not None:
         raise InputError(f"{predictor.chosen.note}: runs several adapters for each answer, which can't be exported yet")

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from madx.config import InputError, RunError, digest, file_digest, first_line
 from madx.foreign import inside, read_small, without_links
-from madx.formats.manifest import FILES, MANIFEST, WEIGHT_FILES, check, file_digests, read_manifest
+from madx.formats.manifest import FILES, MANIFEST, PACKED, WEIGHT_FILES, check, file_digests, read_manifest
 from madx.formats.vocabulary import without_vocabulary
 from madx.sharing.address import Address
 from madx.sharing.download import download, limit_of
@@ -49,7 +49,7 @@ def check_whole(folder: Path, where: str) -> None:
     without_vocabulary(folder)
     if not (folder / "adapter_config.json").exists():
         raise InputError(f"{where}: no adapter_config.json there; it is not an adapter's folder")
-    if not any((folder / name).exists() for name in WEIGHT_FILES[:2]):
+    if not any((folder / name).exists() for name in (*WEIGHT_FILES[:2], PACKED)):
         raise InputError(f"{where}: no adapter weights there ({', '.join(WEIGHT_FILES[:2])})")
     check(folder)
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from madx.config import InputError, RunError
 from madx.foreign import read_json_object, read_small, without_links
 from madx.formats.card import Score, write_card
-from madx.formats.manifest import CONFIG_FILES, FILES, check, published, read_manifest, seal
+from madx.formats.manifest import CONFIG_FILES, FILES, PACKED, check, published, read_manifest, seal
 from madx.formats.vocabulary import without_vocabulary
 from madx.scores.rows import read_rows
 from madx.scores.score import Score as ScoreRow
@@ -28,6 +28,10 @@ def push(folder: Path, to: Address, private: bool = False, scores: Sequence[Scor
     without_vocabulary(folder)
     if not (folder / "adapter_config.json").exists():
         raise InputError(f"{folder}: no adapter_config.json there; it is not an adapter's folder")
+    if (folder / PACKED).exists():
+        raise InputError(
+            f"{folder}: a pruned adapter, whose file only madx reads; `madx adapters export` makes it dense"
+        )
     check(folder)
     if to.kind == "http":
         raise InputError(f"{to}: a web server can't be written to; push to a folder and let it be served")

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
+from madx.encoders.lower import Lower
 from madx.encoders.reference import EncoderRef
 from madx.formats.card import write_card
 from madx.formats.manifest import seal
 from madx.methods.method import Method
+from madx.stages.distillation import Distillation
 from madx.stages.hyper import TextsBeside
 from madx.stages.language import LanguageStage
 from madx.stages.lower_states import LowerStates
@@ -25,9 +27,11 @@ from madx.stages.session import Session
 from madx.stages.source_data import Batches, Over, SourceData
 from madx.stages.task_model import TaskModel, in_encoder
 from madx.step import AdapterStep, Result, Step
+from madx.tasks.batches import Batch
 from madx.tasks.data import LabelledData
 from madx.tasks.kinds import kind_of
-from madx.training.fit import Part, Schedule, Validation, fit
+from madx.training.fit import Part, Schedule, Validation, first_gradients, fit
+from madx.training.unfreezing import Unfreezing
 
 
 class TaskStage(Step):
@@ -47,6 +51,10 @@ class TaskStage(Step):
     checkpoint: Literal["best", "last"] = "best"
     beside: TextsBeside | None = None  # masked LM as a task beside, for a method that knows languages by itself
     lower_layers: Literal["run", "kept"] = "run"  # kept: run once for every sentence, without dropout
+    average: int = 0  # so many last epochs, whose parameters' mean is kept; 0: `checkpoint` says what is kept
+    teacher: "TaskStage | None" = None  # a finished stack over the same adapters, which is learnt from too
+    distillation: Distillation = Distillation()
+    unfreeze_every: int = 0  # updates, after each of which one layer more is trained, top down; 0: all from the first
     seed: int
 
     @property
@@ -66,6 +74,7 @@ class TaskStage(Step):
         with self.method.borrowed(encoder), encoder.training():
             names = self._attach_below(encoder, session)
             over = Over(names, [data.language for data in self.train], self.cycle)
+            taught = self._taught(encoder, session)
             parameters, model = self._new(encoder, session)
             data = SourceData(model, self.train, self.dev)
             batches = Batches(data.features, self.batch_size, self.seed)
@@ -80,37 +89,54 @@ class TaskStage(Step):
                 below = over.of_batch(step, language)
                 return [
                     Part(
-                        partial(model.summed_loss, part, below, lower[language].of(part) if lower else None),
+                        partial(taught, model, part, below, lower[language].of(part) if lower else None),
                         sum(map(model.kind.targets, part.features)),
                         part.tokens,
                     )
                     for part in model.parts(chosen)
                 ]
 
+            torch.manual_seed(seed_of("first batch", self.subject, self.seed))
+            name = in_encoder(self.subject)
+            self.method.begin(encoder, name, lambda: first_gradients(parameters, batch(0)))
+            epoch = len(batches) * self._turn
+            steps = self.epochs * epoch
+            unfreezing = self._unfreezing(parameters)
             result = fit(
                 parameters,
-                Schedule(
-                    steps=self.epochs * len(batches) * self._turn,
-                    learning_rate=self.learning_rate,
-                    warm_up=self.warm_up,
-                ),
+                Schedule(steps=steps, learning_rate=self.learning_rate, warm_up=self.warm_up),
                 batch,
                 session.training(folder, self.seed, f"task {self.subject}"),
-                self._validation(data, over, len(batches) * self._turn),
-                penalty=partial(self.method.penalty, encoder, in_encoder(self.subject)),
+                self._validation(data, over, epoch),
+                penalty=partial(self.method.penalty, encoder, name),
                 chance=None if texts else data.chance(),
+                before=unfreezing or (lambda done: None),
+                average_at=[epoch * (self.epochs - number) for number in range(self.average)],
             )
+            result["warnings"] += unfreezing.warning(steps) if unfreezing else []
             for kept in lower.values():
                 kept.drop()
             self._save(folder, model, result)
         return {**result, "examples": data.sizes}
 
-    def trained(self, encoder: Encoder, session: Session) -> TaskModel:
-        """The model that was trained, to be retargeted: within the method's `borrowed`."""
+    def trained(self, encoder: Encoder, session: Session, called: str | None = None) -> TaskModel:
+        """The model that was trained, to be retargeted: within the method's `borrowed`. `called`: so in the encoder."""
         folder = session.folder(self)
-        self.method.load(folder, encoder, in_encoder(self.subject))
+        self.method.load(folder, encoder, called or in_encoder(self.subject))
         _, head = kind_of(self.train[0].task).load_head(folder, encoder)
-        return self._model(encoder, head.eval())
+        return self._model(encoder, head.eval(), called)
+
+    def _taught(self, encoder: Encoder, session: Session) -> Callable[..., Tensor]:
+        """The loss of (model, part of a batch, language adapter, lower states): by labels, and by a teacher if any."""
+        if self.teacher is None:
+            return TaskModel.summed_loss
+        teacher = self.teacher.trained(encoder, session, called="teacher")
+        distillation = self.distillation
+
+        def loss(model: TaskModel, batch: Batch, language: str | None, lower: Lower | None) -> Tensor:
+            return distillation.summed_loss(model, teacher, batch, language, lower)
+
+        return loss
 
     def _attach_below(self, encoder: Encoder, session: Session) -> list[str]:
         """Load what stands below: the weights to go on from, and the frozen language adapters; their names."""
@@ -146,8 +172,8 @@ class TaskStage(Step):
             parameter.requires_grad_(True)
         return parameters, model
 
-    def _model(self, encoder: Encoder, head: nn.Module) -> TaskModel:
-        return TaskModel(encoder, self.method, self.train[0].task, head, self.max_length)
+    def _model(self, encoder: Encoder, head: nn.Module, called: str | None = None) -> TaskModel:
+        return TaskModel(encoder, self.method, self.train[0].task, head, self.max_length, called)
 
     def _validation(self, data: SourceData, over: Over, epoch: int) -> Validation | None:
         """After every epoch, on the source languages' dev sets: never on the target's."""
@@ -155,6 +181,16 @@ class TaskStage(Step):
             return None
         ends = [epoch * number for number in range(1, self.epochs + 1)]
         return Validation(partial(data.score_dev, over), ends, keep_best="dev" if self.checkpoint == "best" else None)
+
+    def _unfreezing(self, parameters: Mapping[str, nn.Parameter]) -> Unfreezing | None:
+        if not self.unfreeze_every:
+            return None
+        layers: dict[int, list[nn.Parameter]] = {}
+        for name, parameter in parameters.items():
+            layer = self.method.layer_of(name)
+            if layer is not None:
+                layers.setdefault(layer, []).append(parameter)
+        return Unfreezing(layers, self.unfreeze_every)
 
     def _lower_states(
         self, model: TaskModel, data: SourceData, over: Over, folder: Path, session: Session
@@ -184,6 +220,10 @@ class TaskStage(Step):
             "epochs", "batch_size", "learning_rate", "warm_up", "max_length", "checkpoint", "seed", "cycle",
             "lower_layers",
         }  # fmt: skip
+        options = {
+            name for name, value in (("average", self.average), ("unfreeze_every", self.unfreeze_every)) if value
+        }
+        taught = {"teacher": self.teacher.name, **self.distillation.model_dump()} if self.teacher else {}
         return {
             "kind": f"task {self.method.what}",
             "task": self.subject,
@@ -191,6 +231,6 @@ class TaskStage(Step):
             "source": [data.language for data in self.train],
             "base_model": self.encoder.about,
             "language_adapters": [adapter.subject for adapter in self.below],
-            "hyper_parameters": {**self.method.about(), **self.model_dump(include=settings)},
+            "hyper_parameters": {**self.method.about(), **self.model_dump(include=settings | options), **taught},
             "dev": result["evaluations"],
         }

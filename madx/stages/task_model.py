@@ -28,15 +28,25 @@ class TaskModel:
 
     adapts: Adapts | None = None
 
-    def __init__(self, encoder: Encoder, method: Method, task: TaskSpec, head: nn.Module, max_length: int) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        method: Method,
+        task: TaskSpec,
+        head: nn.Module,
+        max_length: int,
+        called: str | None = None,
+    ) -> None:
+        """`called`: what the method's part is called in the encoder, where it isn't the task's usual name."""
         self.encoder, self.method, self.task, self.head = encoder, method, task, head.to(encoder.device)
+        self.called = called or in_encoder(task.name)
         self.kind = kind_of(task)
         self.max_length = min(max_length, encoder.max_length)
         self._tokens: Tokens | None = None
 
     def retarget(self, language: str | None) -> None:
         """Put this language's adapter, which is attached, below; None: none."""
-        self.method.retarget(self.encoder, in_encoder(self.task.name), language)
+        self.method.retarget(self.encoder, self.called, language)
 
     @property
     def tokens(self) -> Tokens:
@@ -54,8 +64,12 @@ class TaskModel:
 
     def summed_loss(self, batch: Batch, language: str | None, lower: Lower | None = None) -> Tensor:
         """Over the adapter of `language`; with `lower`, the layers below are not run."""
+        return self.kind.summed_loss(self.head, self.states_over(batch, language, lower), batch)
+
+    def states_over(self, batch: Batch, language: str | None, lower: Lower | None = None) -> Tensor:
+        """What the head reads, over the adapter of `language`."""
         self.retarget(language)
-        return self.kind.summed_loss(self.head, self.states(batch, lower), batch)
+        return self.states(batch, lower)
 
     def predict(self, examples: Sequence[Example]) -> list[Any]:
         """One prediction an example, without dropout."""

@@ -116,6 +116,10 @@ def log_probabilities(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tenso
     return head(states_BD).float().log_softmax(-1)  # type: ignore[no-any-return]
 
 
+def decisions(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Tensor]:
+    return [head(states_BD)]
+
+
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
     result: list[str] = [""] * len(examples)
     for feature, number in zip(features, decoded, strict=True):

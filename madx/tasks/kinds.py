@@ -93,6 +93,9 @@ class Kind(Protocol):
     def log_probabilities(self) -> Callable[[nn.Module, Tensor, Batch], Tensor] | None:
         """What the head gives, with the logarithms of probabilities in place of logits; None where it says no such."""
 
+    def decisions(self, head: nn.Module, states: Tensor, batch: Batch, /) -> list[Tensor]:
+        """The logits whose cross-entropy with the targets is `summed_loss`, (N, C) each."""
+
     def join(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec, /
     ) -> list[Any]:

@@ -127,6 +127,10 @@ def log_probabilities(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tenso
     return _logits(head, states_BD, batch).float().log_softmax(-1).view(-1, 1)
 
 
+def decisions(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Tensor]:
+    return [_logits(head, states_BD, batch)]
+
+
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
     result = [0] * len(examples)
     for feature, number in zip(features, decoded, strict=True):

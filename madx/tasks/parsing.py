@@ -166,14 +166,24 @@ def summed_loss(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy of heads and of the gold heads' relations, over words whose head is in the part."""
     import torch
 
-    losses = []
-    for feature, arcs_WH, rels_WHL in _scores(head, states_MD, batch):
+    targets = []
+    for feature in batch.features:
         gold_W, relation_W = torch.tensor(feature.target, device=states_MD.device).T
+        targets += [gold_W[gold_W != OUTSIDE], relation_W[gold_W != OUTSIDE]]
+    pairs = zip(decisions(head, states_MD, batch), targets, strict=True)
+    return torch.stack([torch.nn.functional.cross_entropy(*pair, reduction="sum") for pair in pairs]).sum()
+
+
+def decisions(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[Tensor]:
+    """Of each feature: heads, and relations to the gold heads."""
+    import torch
+
+    found = []
+    for feature, arcs_WH, rels_WHL in _scores(head, states_MD, batch):
+        gold_W, _ = torch.tensor(feature.target, device=states_MD.device).T
         here_N = (gold_W != OUTSIDE).nonzero().squeeze(1)
-        gold_N = gold_W[here_N]
-        losses.append(torch.nn.functional.cross_entropy(arcs_WH[here_N], gold_N, reduction="sum"))
-        losses.append(torch.nn.functional.cross_entropy(rels_WHL[here_N, gold_N], relation_W[here_N], reduction="sum"))
-    return torch.stack(losses).sum()
+        found += [arcs_WH[here_N], rels_WHL[here_N, gold_W[here_N]]]
+    return found
 
 
 def decode(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[list[tuple[int, str]]]:

@@ -163,11 +163,17 @@ def read_positions(batch: Batch) -> None:
 def summed_loss(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
     import torch
 
+    (logits_NT,) = decisions(head, hidden_BTD, batch)
+    wanted = torch.tensor([f.target for f in batch.features], device=hidden_BTD.device)
+    return torch.nn.functional.cross_entropy(logits_NT, wanted.flatten(), reduction="sum")
+
+
+def decisions(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Tensor]:
+    """First and last token of each window's answer."""
     logits = head(hidden_BTD)
     if batch.mask_BT is not None:
         logits = logits.masked_fill(~batch.mask_BT[..., None], -1e4)
-    wanted = torch.tensor([f.target for f in batch.features], device=hidden_BTD.device)
-    return torch.nn.functional.cross_entropy(logits.transpose(1, 2).flatten(0, 1), wanted.flatten(), reduction="sum")
+    return [logits.transpose(1, 2).flatten(0, 1)]
 
 
 def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:

@@ -178,6 +178,10 @@ def log_probabilities(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tenso
     return head(states_MD).float().log_softmax(-1)  # type: ignore[no-any-return]
 
 
+def decisions(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[Tensor]:
+    return [head(states_MD)]
+
+
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
     """Decoded features to one prediction per example: the labels of all its words."""
     labels: list[list[str]] = [[] for _ in examples]

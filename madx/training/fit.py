@@ -77,6 +77,8 @@ class State:
     losses: list[float] = field(default_factory=list)
     evaluations: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Any] | None = None  # value, step and parameters of the best evaluation
+    summed: dict[str, Tensor] = field(default_factory=dict)  # parameters, in float64, over `averaged` updates
+    averaged: int = 0
     zero_gradients: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -90,12 +92,15 @@ def fit(
     validation: Validation | None = None,
     penalty: Callable[[], Tensor | None] = lambda: None,
     chance: float | None = None,
+    before: Callable[[int], None] = lambda done: None,
+    average_at: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Train `parameters` in place; what is reported of it.
 
     `batch(step)` gives the parts of an update; it is called in a thread, an update ahead, and must leave the encoder
-    alone. `penalty` is added to every update's mean loss. `chance`: the loss of guessing. Raises RunError where the
-    loss or its gradient isn't finite.
+    alone. `penalty` is added to every update's mean loss. `chance`: the loss of guessing. `before` is told before each
+    update how many are done. `average_at`: the updates after which parameters are what they were, on average, at the
+    end. Raises RunError where the loss or its gradient isn't finite.
     """
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
@@ -103,7 +108,7 @@ def fit(
     state, warnings = _resume(run, parameters, optimizer)
     log = Log(run.folder, state.step, run.trackers, schedule.model_dump())
     began = saved = since_log = time.perf_counter()
-    before, since_log_tokens = state.seconds, state.tokens
+    seconds_before, since_log_tokens = state.seconds, state.tokens
     if state.step:
         run.watch(state.step, schedule.steps, {"resumed": True})
     _validate(state, parameters, validation, log)
@@ -112,6 +117,7 @@ def fit(
     with waiting_interrupt() as interrupt:
         for parts in batches:
             torch.manual_seed(run.group.seed("dropout", run.seed, state.step))
+            before(state.step)
             rate = learning_rate(state.step, schedule.steps, schedule.learning_rate, schedule.warm_up)
             loss, norm = _update(parts, optimizer, rate, schedule, penalty, state.step, run.group)
             stop = run.group.any(bool(interrupt))
@@ -120,7 +126,7 @@ def fit(
             state.zero_gradients += norm == 0.0
             state.tokens += sum(part.tokens for part in parts)
             now = time.perf_counter()
-            state.seconds = before + now - began
+            state.seconds = seconds_before + now - began
             if state.step % LOG_EVERY == 0 or state.step == schedule.steps:
                 speed = (state.tokens - since_log_tokens) / max(now - since_log, 1e-9)
                 since_log_tokens, since_log = state.tokens, now
@@ -131,6 +137,8 @@ def fit(
                 log.write(record)
                 run.watch(state.step, schedule.steps, record)
             _validate(state, parameters, validation, log)
+            if state.step in average_at:
+                _add(state, parameters)
             if (stop or now - saved > CHECKPOINT_SECONDS) and state.step < schedule.steps and run.group.rank == 0:
                 saved = now
                 _save(run.folder, state, parameters, optimizer)
@@ -138,11 +146,26 @@ def fit(
                 break
     if stop and state.step < schedule.steps:  # who was asked to stop does so, whatever handles the signal
         raise RunError(f"stopped at step {state.step:,} of {schedule.steps:,}; run it again to go on from there")
-    if state.best is not None:
+    if state.averaged:
+        _put(parameters, {name: total / state.averaged for name, total in state.summed.items()})
+        if validation is not None:
+            _evaluate(state, validation, log)
+    elif state.best is not None:
         _put(parameters, state.best["parameters"])
     log.close()
     drop_checkpoint(run.folder)
     return _report(state, run.device, warnings, chance)
+
+
+def first_gradients(parameters: Mapping[str, nn.Parameter], parts: Sequence[Part]) -> dict[str, Tensor]:
+    """Gradients of a batch's mean loss, by name; zero where there is none. The parameters keep none."""
+    targets = sum(part.targets for part in parts)
+    for part in parts:
+        (part.loss() / targets).backward()  # type: ignore[no-untyped-call]
+    found = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in parameters.items()}
+    for parameter in parameters.values():
+        parameter.grad = None
+    return found
 
 
 def _update(
@@ -184,12 +207,24 @@ def _update(
 def _validate(state: State, parameters: Mapping[str, nn.Parameter], validation: Validation | None, log: Log) -> None:
     if validation is None or state.step not in validation.at or any(e["step"] == state.step for e in state.evaluations):
         return
-    numbers = validation.evaluate()
-    state.evaluations.append({"step": state.step, **numbers})
-    log.write({"step": state.step, **numbers})
+    numbers = _evaluate(state, validation, log)
     key = validation.keep_best
     if key and (state.best is None or numbers[key] > state.best["value"]):
         state.best = {"value": numbers[key], "step": state.step, "parameters": _copies(parameters)}
+
+
+def _evaluate(state: State, validation: Validation, log: Log) -> dict[str, float]:
+    numbers = validation.evaluate()
+    state.evaluations.append({"step": state.step, **numbers})
+    log.write({"step": state.step, **numbers})
+    return numbers
+
+
+def _add(state: State, parameters: Mapping[str, nn.Parameter]) -> None:
+    state.averaged += 1
+    for name, value in parameters.items():
+        now = value.detach().double().cpu()
+        state.summed[name] = state.summed[name] + now if name in state.summed else now
 
 
 def _copies(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

@@ -10,8 +10,9 @@ import pytest
 from tests.conftest import RECIPE
 from tests.end_to_end.test_pipeline import madx, start
 
-METHODS = ["lora", "madx-lora", "lora-language", "ia3", "prefix", "bitfit", "madx-compacter", "madx-compacter-plus",
-           "madx-drop"]  # fmt: skip
+METHODS = ["lora", "madx-lora", "lora-language", "ia3", "prefix", "prompt", "bitfit", "madx-compacter",
+           "madx-compacter-plus", "madx-drop", "madx-sparse", "madx-distilled",
+           "unipelt"]  # fmt: skip
 
 
 @pytest.fixture
@@ -63,6 +64,44 @@ def test_layers_are_dropped_one_by_one_and_measured(project: Path) -> None:
         assert "madx-drop" in (project / "results" / "tiny" / figure).read_text()
     out, _ = madx(project, "drop", "recipe.toml", "--layers", "1", "--json", *settings)
     assert {row["dropped"] for row in json.loads(out)} == {1}
+
+
+def test_weights_are_pruned_before_and_after_training_and_measured(project: Path) -> None:
+    settings = ["--set", 'methods=["madx", "madx-sparse", "lora"]', "--set", "seeds=[1]", "--set",
+                "task_adapter.reduction_factor=1"]  # fmt: skip
+    process = start(project, "prune", "recipe.toml", *settings)
+    _, error = process.communicate()
+    assert process.returncode == 2
+    assert "only adapters can be pruned" in error
+    settings[1] = 'methods=["madx", "madx-sparse"]'
+    out, _ = madx(project, "prune", "recipe.toml", "--sparsity", "0,0.5,0.95", *settings)
+    assert "swe, madx-sparse, seed 1, sparsity 0.95" in out
+    folder = project / "results" / "tiny"
+    rows = list(csv.DictReader((folder / "prune.csv").open()))
+    assert "madx-sparse" in (folder / "prune-scores.svg").read_text()
+    size = {(row["method"], row["sparsity"]): int(row["bytes"]) for row in rows}
+    for method in ("madx", "madx-sparse"):
+        assert size[method, "0.95"] < size[method, "0.5"] < size[method, "0.0"]
+    madx(project, "run", "recipe.toml", *settings)
+    scores = list(csv.DictReader((folder / "scores.csv").open()))
+    first = {
+        r["target"]: float(r["value"]) for r in reversed(scores) if (r["method"], r["metric"]) == ("madx", "accuracy")
+    }
+    undone = {r["target"]: float(r["value"]) for r in rows if (r["method"], r["sparsity"]) == ("madx", "0.0")}
+    assert undone == pytest.approx(first)
+    (pruned,) = [p for p in (project / "results" / ".store").glob("pruned-tags-*")
+                 if json.loads((p / "madx.json").read_text())["sparsity"] == 0.95]  # fmt: skip
+    process = start(project, "adapters", "push", str(pruned), "./elsewhere")
+    _, error = process.communicate()
+    assert process.returncode == 2
+    assert "makes it dense" in error
+    model = (project / "recipe.toml").read_text().split('model = "')[1].split('"')[0]
+    madx(project, "adapters", "export", str(pruned), "--to", "out", "--model", model)
+    assert (project / "out" / "adapter.safetensors").exists()
+    process = start(project, "prune", "recipe.toml", "--sparsity", "0.5,1")
+    _, error = process.communicate()
+    assert process.returncode == 2
+    assert "--sparsity" in error
 
 
 def test_fusions_over_sources_tasks_and_languages(project: Path) -> None:

@@ -1,0 +1,53 @@
+"""Pruning: score and bytes by the share of the task adapter's weights that is gone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Json, Quiet, Results, Set
+from madx.config import InputError
+from madx.pipeline.project import project, read_recipe
+
+
+def prune(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe; none: the bundled quick start.")] = None,
+    sparsity: Annotated[
+        str | None, typer.Option(help="Shares that go, such as 0,0.5,0.9; default: six of them.")
+    ] = None,
+    data: Data = None,
+    results: Results = RESULTS,
+    catalog: CatalogOption = None,
+    set_: Set = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Evaluate a recipe with ever fewer weights in its task adapters: prune.csv and a figure in the run's folder."""
+    from madx.cli.show import execute
+    from madx.pipeline.prune import SPARSITIES, TABLE, prune_adapters
+
+    planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
+    shares = SPARSITIES if sparsity is None else _shares(sparsity)
+    folder, rows = prune_adapters(planner, session, results, shares, lambda plan: execute(plan, session, quiet))
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
+        return
+    for row in rows:
+        print(f"{row.task} {row.target}, {row.method}, seed {row.seed}, sparsity {row.sparsity:g}: {row.value:.1f}, "
+              f"{row.bytes:,} bytes")  # fmt: skip
+    print(f"\ntable and figure: {folder / TABLE}")
+
+
+def _shares(said: str) -> list[float]:
+    try:
+        shares = [float(part) for part in said.split(",")]
+    except ValueError:
+        shares = [-1.0]
+    if not all(0 <= share < 1 for share in shares) or len(set(shares)) < len(shares):
+        raise InputError(f"--sparsity {said}: write different shares from 0 to below 1, with commas between: 0,0.5,0.9")
+    return shares

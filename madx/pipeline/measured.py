@@ -1,0 +1,68 @@
+"""A recipe's cells evaluated again and again with one thing changed: a table of it, and curves of means."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from madx.config import InputError
+from madx.pipeline.plan import Cell
+from madx.pipeline.planner import Planner
+from madx.pipeline.whole import Make, run_steps
+from madx.report.charts import curve
+from madx.stages.evaluate import Evaluation
+from madx.stages.session import Session
+from madx.store import write_text
+
+Number = TypeVar("Number", int, float)
+
+
+class Measured(NamedTuple):
+    """What a cell has at one number."""
+
+    cell: Cell
+    number: float
+    step: Evaluation
+    result: dict[str, Any]
+
+
+def measure(
+    planner: Planner,
+    session: Session,
+    numbers: Sequence[Number],
+    changed: Callable[[Evaluation, Number], Evaluation],
+    make: Make,
+) -> list[Measured]:
+    """Every cell at each number; what is missing is made first. Raises InputError before any work."""
+    cells = [cell for cell in planner.plan().cells if cell.evaluation is not None]
+    if not cells:
+        raise InputError("no target of the recipe has a test set: there is nothing to measure")
+    steps: list[tuple[Cell, Number, Evaluation]] = []
+    for cell in cells:
+        assert cell.evaluation is not None
+        steps += [(cell, number, changed(cell.evaluation, number)) for number in numbers]
+    run_steps(planner, session, [step for _, _, step in steps], make)
+    return [Measured(cell, number, step, session.result(step)) for cell, number, step in steps]
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_curve(path: Path, points: Sequence[tuple[str, float, float]], about: str) -> None:
+    """Means over the points of equal name and x."""
+    series: Mapping[str, list[tuple[float, float]]] = {
+        name: [(x, _mean([p[2] for p in points if p[:2] == (name, x)])) for x in sorted({p[1] for p in points})]
+        for name in dict.fromkeys(point[0] for point in points)
+    }
+    write_text(path, curve(series, about))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
