@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer
 
 from madx.adapters.bank import Adapter, AdapterBank
 from madx.adapters.setup import Parallel, Setup, Stack
 from madx.adapters.spec import BottleneckSpec, Matrix
-from madx.config import InputError, first_line
 from madx.device import Precision, choose_precision
 from madx.encoders.changes import Change
 from madx.encoders.families import family_of
 from madx.encoders.lm_head import Decoder, LmHead, summed_cross_entropy
-from madx.encoders.load import load_model, quietly
+from madx.encoders.load import load_model, load_pooler, load_tokenizer
 from madx.encoders.lower import Layers, Lower
 from madx.encoders.packed import ATTENTION, Packed
 from madx.encoders.reference import EncoderRef
@@ -86,8 +84,7 @@ class Encoder:
     def activate(self, *setup: Setup) -> None:
         """Stack these adapters, first to last, or take one composition of them; none: the bare encoder.
 
-        A name may also be one of `setups` or of `changes`, by itself or in the stack. Raises
-        KeyError for an adapter that isn't there.
+        A name may also be one of `setups` or of `changes`, alone or in the stack. KeyError: no such adapter.
         """
         parts = [child for part in setup for child in self._in_turn(part)]
         on = tuple(part for part in parts if isinstance(part, str) and part in self.changes)
@@ -138,21 +135,7 @@ class Encoder:
     @functools.cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The encoder's own. Raises InputError where there is none, or one that can't be the encoder's."""
-        name = self.ref.name
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.ref.path, revision=self.ref.revision)
-        except (OSError, ValueError) as error:
-            raise InputError(f"model '{name}': no tokenizer: {first_line(error)}") from None
-        ids = tokenizer.get_vocab()
-        if set(ids) <= set(tokenizer.all_special_tokens):  # made up by transformers, where no files are
-            raise InputError(f"model '{name}': no tokenizer beside its weights; copy the tokenizer's files there")
-        count = max(ids.values()) + 1
-        if count > self.vocabulary:
-            raise InputError(
-                f"model '{name}': its tokenizer has {count} ids, but the embeddings have {self.vocabulary} rows; "
-                "take the tokenizer that it was trained with"
-            )
-        return tokenizer  # type: ignore[no-any-return]
+        return load_tokenizer(self.ref, self.vocabulary)
 
     @functools.cached_property
     def pooler(self) -> nn.Module:
@@ -160,17 +143,7 @@ class Encoder:
 
         Raises InputError where the checkpoint has none: a new one would be random.
         """
-        options = {"revision": self.ref.revision, "output_loading_info": True}
-        try:
-            model, info = quietly(lambda: AutoModel.from_pretrained(self.ref.path, **options))
-        except OSError as error:
-            raise InputError(f"model '{self.ref.name}': no pooler: {first_line(error)}") from None
-        found = dict(model.named_children()).get("pooler")
-        if found is None or any("pooler" in key for key in info["missing_keys"]):
-            raise InputError(
-                f"model '{self.ref.name}' has no pooler's weights; a head with use_pooler can't be used on it"
-            )
-        return found.to(self.device).requires_grad_(False)  # type: ignore[no-any-return]
+        return load_pooler(self.ref).to(self.device).requires_grad_(False)
 
     def hidden(
         self,

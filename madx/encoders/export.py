@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from transformers import AutoTokenizer
-
-from madx.config import InputError, first_line
-from madx.encoders.load import load_model
+from madx.config import InputError
+from madx.encoders.load import load_model, load_tokenizer
 from madx.encoders.reference import EncoderRef
 from madx.store import new_folder
 
@@ -19,9 +17,6 @@ def export_encoder(ref: EncoderRef, folder: Path) -> None:
         model, head_is_trained = load_model(ref)
         if not head_is_trained:
             raise InputError(f"model '{ref.name}' has no trained masked-LM head, which the folder would need")
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(ref.path, revision=ref.revision)
-        except (OSError, ValueError) as error:
-            raise InputError(f"model '{ref.name}': no tokenizer: {first_line(error)}") from None
+        tokenizer = load_tokenizer(ref, model.config.vocab_size)
         model.save_pretrained(new)
         tokenizer.save_pretrained(new)

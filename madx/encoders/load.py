@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForMaskedLM
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from madx.config import InputError, first_line
 from madx.encoders.families import family_of
 from madx.encoders.reference import EncoderRef
 from madx.encoders.rounded import NAME, load_rounded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def load_model(ref: EncoderRef) -> tuple[Any, bool]:
@@ -55,3 +59,34 @@ def quietly(load: Callable[[], Any]) -> Any:
         return load()
     finally:
         logging.set_verbosity(level)
+
+
+def load_tokenizer(ref: EncoderRef, vocabulary: int) -> PreTrainedTokenizerBase:
+    """An encoder's tokenizer. Raises InputError where there is none, or more ids than `vocabulary` rows."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(ref.path, revision=ref.revision)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model '{ref.name}': no tokenizer: {first_line(error)}") from None
+    ids = tokenizer.get_vocab()
+    if set(ids) <= set(tokenizer.all_special_tokens):  # made up by transformers, where no files are
+        raise InputError(f"model '{ref.name}': no tokenizer beside its weights; copy the tokenizer's files there")
+    count = max(ids.values()) + 1
+    if count > vocabulary:
+        raise InputError(
+            f"model '{ref.name}': its tokenizer has {count} ids, but the embeddings have {vocabulary} rows; "
+            "take the tokenizer that it was trained with"
+        )
+    return tokenizer  # type: ignore[no-any-return]
+
+
+def load_pooler(ref: EncoderRef) -> nn.Module:
+    """BERT's pooler. Raises InputError where the checkpoint has none."""
+    options = {"revision": ref.revision, "output_loading_info": True}
+    try:
+        model, info = quietly(lambda: AutoModel.from_pretrained(ref.path, **options))
+    except OSError as error:
+        raise InputError(f"model '{ref.name}': no pooler: {first_line(error)}") from None
+    found = dict(model.named_children()).get("pooler")
+    if found is None or any("pooler" in key for key in info["missing_keys"]):
+        raise InputError(f"model '{ref.name}' has no pooler's weights; a head with use_pooler can't be used on it")
+    return found  # type: ignore[no-any-return]

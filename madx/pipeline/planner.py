@@ -14,9 +14,7 @@ from madx.config import InputError
 from madx.corpora.prepare import Corpus
 from madx.corpora.romanise import check_romaniser
 from madx.encoders.reference import resolve_encoder
-from madx.formats.manifest import check
 from madx.methods.bottleneck import BottleneckAdapter
-from madx.methods.full import Full
 from madx.methods.method import Method
 from madx.pipeline.budget import Budget
 from madx.pipeline.grid import GRID, Row
@@ -24,14 +22,8 @@ from madx.pipeline.joint import Joint
 from madx.pipeline.plan import Cell, Plan, plan_of
 from madx.pipeline.recipe import Recipe
 from madx.pipeline.sources import Sources
-from madx.pipeline.targets import filtered, is_filter
-from madx.sharing.address import parse_address
-from madx.sharing.fetch import digests_of, fetch
-from madx.stages.alignment import Alignment
-from madx.stages.arithmetic import Arithmetic
-from madx.stages.imported import ImportedAdapter
+from madx.pipeline.targets import Targets
 from madx.stages.language import LanguageStage
-from madx.stages.merge import MergedAdapter, Weighted
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
 from madx.step import AdapterStep, Step
@@ -58,7 +50,7 @@ class Planner:
         self.source_codes = [self.language(name).code for name in recipe.source]
         self.notes: list[str] = []
         self._labelled: dict[tuple[str, str, Split], LabelledData | None] = {}
-        self._targets: dict[tuple[str, str], list[str]] = {}
+        self._targets = Targets(self)
         self._texts: dict[str, TextStage] = {}
         self._ready: dict[str, AdapterStep] = {}
         self._adapters: dict[tuple[Row, str], AdapterStep] = {}
@@ -68,7 +60,6 @@ class Planner:
         if self.romanised:
             check_romaniser()
         self.joint = Joint(self)
-        self._imported = {self.language(k).code: v for k, v in recipe.language_adapters.items()}
 
     def plan(self) -> Plan:
         """Every cell of the recipe."""
@@ -141,56 +132,18 @@ class Planner:
         return data and data.model_copy(update={"romanised": True})
 
     def targets_of(self, task: TaskSpec, method: str) -> list[str]:
-        """The recipe's, unless a method is held away; described ones where there is a test set and what it needs."""
-        key = (task.name, method)
-        if key not in self._targets:
-            self._targets[key] = self._targets_of(task, method)
-        return self._targets[key]
+        return self._targets.of(task, method)
 
-    def _targets_of(self, task: TaskSpec, method: str) -> list[str]:
-        limit, row = self.recipe.limit.get(method), GRID[method]
-        codes = self._named_targets(task)
-        if filters := [name for name in self.recipe.target_list if is_filter(name)]:
-            described = filtered(filters, self._all_targets(task), self.catalogue, self.encoder.name)
-            possible = [code for code in described if not row.needs_text or row.possible(self, code)]
-            codes = list(dict.fromkeys([*codes, *possible]))
-        if limit and limit.targets:
-            wanted = {self.language(name).code for name in limit.targets}
-            codes = [code for code in codes if code in wanted]
-        return codes
-
-    def _named_targets(self, task: TaskSpec) -> list[str]:
-        """A target needs no labels: without a test set it is trained and predicted for, and has no score."""
-        targets = [code for code in self._named() if code not in self.source_codes]
-        without = [code for code in targets if self.labelled(task, code, "test") is None]
-        if without:
-            self._note(f"{task.name}: no test set for {', '.join(without)}; trained and predicted for, not scored")
-        return targets
-
-    def _named(self) -> list[str]:
-        """Targets that the recipe has by name."""
-        names = [name for name in self.recipe.target_list if not is_filter(name)]
-        return list(dict.fromkeys(self.language(name).code for name in names))
-
-    def _note(self, note: str) -> None:
+    def note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
-
-    def _all_targets(self, task: TaskSpec) -> list[str]:
-        codes = [code for code in task.test_languages() if code not in self.source_codes]
-        if not any(GRID[method].needs_text for method in self.recipe.methods):
-            return codes
-        without = [code for code in codes if not self.has_adapter_or_text(code)]
-        if without:
-            self._note(f"{task.name}: no text for {', '.join(without)}; left out")
-        return [code for code in codes if code not in without]
 
     def has_adapter_or_text(self, code: str) -> bool:
         return self.has_ready(code) or (code not in self._without_text and bool(self.sources.text(code)))
 
     def has_ready(self, code: str) -> bool:
         """Whether the recipe names an adapter for it."""
-        return code in self._imported
+        return code in self.sources.ready
 
     def has_lines(self, code: str, count: int) -> bool:
         """Whether it has so many lines of text."""
@@ -225,9 +178,9 @@ class Planner:
             raise InputError(
                 f"'{code}' ({language.name}) has no text in the catalogue{hint} Give it some: [text] {code} = \"FILE\""
             )
-        return self._text_of(language, sources)
+        return self.text_of(language, sources)
 
-    def _text_of(self, language: Language, sources: list[TextSource]) -> TextStage:
+    def text_of(self, language: Language, sources: list[TextSource]) -> TextStage:
         settings = self.recipe.language_adapter
         if language.code in self.romanised:
             sources = [source.model_copy(update={"romanised": language.code}) for source in sources]
@@ -249,8 +202,7 @@ class Planner:
     def language_adapter(self, code: str) -> AdapterStep:
         """The language's own: ready-made where the recipe names one, else trained on its text."""
         if code not in self._ready:
-            imported = self._imported.get(code)
-            self._ready[code] = self._import(code, imported) if imported else self.language_stage(code)
+            self._ready[code] = self.sources.ready_made(code, self.encoder) or self.language_stage(code)
         return self._ready[code]
 
     def _adapter(self, row: Row, code: str) -> AdapterStep:
@@ -261,7 +213,7 @@ class Planner:
 
     def others(self, code: str) -> list[str]:
         """The recipe's other languages that have an adapter or text for one, sources first."""
-        every = dict.fromkeys([*self._languages, *self._imported])
+        every = dict.fromkeys([*self._languages, *self.sources.ready])
         return [other for other in every if other != code and self.has_adapter_or_text(other)]
 
     @property
@@ -273,30 +225,7 @@ class Planner:
     def _languages(self) -> list[str]:
         """Sources, targets that it names, and relatives."""
         relatives = [self.language(name).code for name in self.recipe.relatives]
-        return list(dict.fromkeys([*self.source_codes, *self._named(), *relatives]))
-
-    def merged(self, code: str, others: Sequence[str], weights: Sequence[float]) -> MergedAdapter:
-        parts = [
-            Weighted(adapter=self.language_adapter(other), weight=weight)
-            for other, weight in zip(others, weights, strict=True)
-        ]
-        text = self.text(code) if self.has_lines(code, 1) else None
-        return MergedAdapter(encoder=self.encoder, language=code, parts=tuple(parts), judged_on=text)
-
-    def arithmetic(self, code: str) -> Arithmetic:
-        own, other = self.language_adapter(code), self.language_adapter(self.source_codes[0])
-        return Arithmetic(encoder=self.encoder, own=own, other=other, text=self.text(code))
-
-    def domain_adapter(self) -> LanguageStage:
-        """On text of the recipe's domain in the source's language, over that one's adapter."""
-        domain, source = self.recipe.domain, self.source_codes[0]
-        if domain is None:
-            raise InputError('madx-domain: the recipe has no domain; [domain] name = "NAME", text = ["FILE"]')
-        text = self._text_of(self.language(source), self.sources.own(domain.text))
-        below = (self.language_adapter(source),)
-        method = BottleneckAdapter(spec=self.recipe.language_adapter.spec.model_copy(update={"invertible": None}))
-        about = {"text": text, "below": below, "called": domain.name, "method": method}
-        return self.language_stage(source).model_copy(update=about)
+        return list(dict.fromkeys([*self.source_codes, *self._targets.named, *relatives]))
 
     def language_stage(self, code: str) -> LanguageStage:
         """Stage one on the language's text, as the recipe has it; methods take it and change what they do otherwise."""
@@ -312,40 +241,6 @@ class Planner:
             softmax=settings.softmax,
             seed=settings.seed,
         )  # fmt: skip
-
-    def language_encoder(self, code: str) -> LanguageStage:
-        """The control: masked language modelling of every weight; with the full softmax, as its decoder is trained."""
-        stage = self.language_stage(code)
-        schedule = stage.schedule.model_copy(update={"learning_rate": self.recipe.full.mlm_learning_rate})
-        return stage.model_copy(update={"method": Full(), "schedule": schedule, "softmax": "full"})
-
-    def aligned_adapter(self, code: str) -> LanguageStage:
-        source, settings = self.source_codes[0], self.recipe.language_adapter
-        parallel = self.sources.parallel(source, code)
-        if parallel is None:
-            raise InputError(
-                f"madx-aligned: '{code}' has no parallel text with '{source}'; give it some ([parallel] {code} = "
-                f'["SOURCE_FILE", "FILE"]) or leave it out ([limit.madx-aligned] targets = [...])'
-            )
-        sides = tuple(side for side in (source, code) if side in self.romanised)
-        alignment = Alignment(
-            parallel=parallel.model_copy(update={"romanised": sides}),
-            toward=self.language_adapter(source),
-            weight=settings.alignment_weight,
-            pairs=settings.alignment_pairs,
-        )
-        return self.language_stage(code).model_copy(update={"alignment": alignment})
-
-    def _import(self, code: str, where: str) -> ImportedAdapter:
-        address = parse_address(where, beside=self.beside)
-        try:
-            folder = fetch(address)
-            check(folder, self.encoder.digest)
-        except InputError as error:
-            raise InputError(f"language_adapters.{code}: {error}") from None
-        return ImportedAdapter(
-            encoder=self.encoder, language=code, origin=str(address), folder=str(folder), digests=digests_of(folder)
-        )
 
     # -------------------------------------------------------------------------------------------------- stage two
 
@@ -397,7 +292,7 @@ class Planner:
         if self.recipe.budget is None:
             return method
         if method.sized(1) is None:
-            self._note(f"budget: {method.what} has the size that it has")
+            self.note(f"budget: {method.what} has the size that it has")
         return self._budget.fit(method)
 
     @functools.cached_property

@@ -1,4 +1,6 @@
-"""Where a recipe's text and parallel text lie: its own files, the catalogue's, or the Hub; named by their content."""
+"""Where a recipe's texts, parallel texts and ready-made adapters lie: its own files, the catalogue's, or the Hub; named
+by their content.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,12 @@ from madx.catalog.language import Language, TextSource
 from madx.config import InputError, file_digest
 from madx.corpora.documents import documents, files_of, find_file
 from madx.corpora.parallel import ParallelFiles, ParallelText
+from madx.encoders.reference import EncoderRef
+from madx.formats.manifest import check
 from madx.pipeline.recipe import Recipe
+from madx.sharing.address import parse_address
+from madx.sharing.fetch import digests_of, fetch
+from madx.stages.imported import ImportedAdapter
 
 
 class Sources:
@@ -22,6 +29,7 @@ class Sources:
         self.catalogue, self.data, self.beside = catalogue, data, beside
         self._own_text = {catalogue.language(k).code: v for k, v in recipe.text.items()}
         self._own_parallel = {catalogue.language(k).code: v for k, v in recipe.parallel.items()}
+        self.ready = {catalogue.language(k).code: v for k, v in recipe.language_adapters.items()}
         self._digests: dict[Path, str] = {}
         self._texts: dict[str, list[TextSource]] = {}
 
@@ -46,6 +54,20 @@ class Sources:
             path = str(self._own_file(file if of_graph else name))
             found.append(TextSource(file=path, triples=tag if of_graph else None))
         return found
+
+    def ready_made(self, code: str, encoder: EncoderRef) -> ImportedAdapter | None:
+        """The adapter that the recipe names for a language, if any. Raises InputError for one of another encoder."""
+        if code not in self.ready:
+            return None
+        address = parse_address(self.ready[code], beside=self.beside)
+        try:
+            folder = fetch(address)
+            check(folder, encoder.digest)
+        except InputError as error:
+            raise InputError(f"language_adapters.{code}: {error}") from None
+        return ImportedAdapter(
+            encoder=encoder, language=code, origin=str(address), folder=str(folder), digests=digests_of(folder)
+        )
 
     def has_lines(self, code: str, count: int) -> bool:
         """Whether a language has so many lines of text; of a Hub corpus it is believed."""

@@ -1,11 +1,20 @@
-"""Targets that a recipe describes instead of naming: `all`, `seen`, `unseen`, `script:Cyrl`, `family:Bantu`."""
+"""A recipe's targets: named, or described instead: `all`, `seen`, `unseen`, `script:Cyrl`, `family:Bantu`."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from madx.catalog.find import Catalogue
 from madx.catalog.language import Language
+from madx.catalog.task import TaskSpec
 from madx.config import InputError
 from madx.encoders.reference import seen_as
+from madx.pipeline.grid import GRID
+
+if TYPE_CHECKING:
+    from madx.pipeline.planner import Planner
 
 PLAIN = ("all", "seen", "unseen")
 MARKED = ("script:", "family:")
@@ -42,3 +51,57 @@ def _takes(name: str, language: Language, encoder: str) -> bool:
     if group is None:
         raise InputError(f"targets: '{name}': which languages '{encoder}' was pretrained on isn't known; name them")
     return (group in language.seen_by) == (kind == "seen")
+
+
+class Targets:
+    """Of each task and method: the recipe's, unless a method is held away; described ones where there is a test set
+    and what the method needs.
+    """
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+        self._found: dict[tuple[str, str], list[str]] = {}
+
+    def of(self, task: TaskSpec, method: str) -> list[str]:
+        key = (task.name, method)
+        if key not in self._found:
+            self._found[key] = self._of(task, method)
+        return self._found[key]
+
+    @cached_property
+    def named(self) -> list[str]:
+        """Those that the recipe has by name."""
+        names = [name for name in self.planner.recipe.target_list if not is_filter(name)]
+        return list(dict.fromkeys(self.planner.language(name).code for name in names))
+
+    def _of(self, task: TaskSpec, method: str) -> list[str]:
+        planner, row = self.planner, GRID[method]
+        limit = planner.recipe.limit.get(method)
+        codes = self._named_of(task)
+        if filters := [name for name in planner.recipe.target_list if is_filter(name)]:
+            described = filtered(filters, self._all_of(task), planner.catalogue, planner.encoder.name)
+            possible = [code for code in described if not row.needs_text or row.possible(planner, code)]
+            codes = list(dict.fromkeys([*codes, *possible]))
+        if limit and limit.targets:
+            wanted = {planner.language(name).code for name in limit.targets}
+            codes = [code for code in codes if code in wanted]
+        return codes
+
+    def _named_of(self, task: TaskSpec) -> list[str]:
+        """A target needs no labels: without a test set it is trained and predicted for, and has no score."""
+        targets = [code for code in self.named if code not in self.planner.source_codes]
+        without = [code for code in targets if self.planner.labelled(task, code, "test") is None]
+        if without:
+            self.planner.note(
+                f"{task.name}: no test set for {', '.join(without)}; trained and predicted for, not scored"
+            )
+        return targets
+
+    def _all_of(self, task: TaskSpec) -> list[str]:
+        codes = [code for code in task.test_languages() if code not in self.planner.source_codes]
+        if not any(GRID[method].needs_text for method in self.planner.recipe.methods):
+            return codes
+        without = [code for code in codes if not self.planner.has_adapter_or_text(code)]
+        if without:
+            self.planner.note(f"{task.name}: no text for {', '.join(without)}; left out")
+        return [code for code in codes if code not in without]

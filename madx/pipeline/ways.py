@@ -6,19 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from madx.adapters.spec import BottleneckSpec
-from madx.catalog.uriel import nearness_by
 from madx.config import InputError
 from madx.methods.beside import Lora
 from madx.methods.bottleneck import BottleneckAdapter
+from madx.methods.full import Full
 from madx.methods.hyper import HyperX
 from madx.methods.lily import LilyAdapter
 from madx.methods.shared import SharedBottleneck
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.methods.vocabulary import VocabularyAdapter
-from madx.stages.ensemble import Ensemble
+from madx.pipeline.merges import by_family, merged
+from madx.stages.alignment import Alignment
 from madx.stages.hyper import HyperAdapter
 from madx.stages.language import LanguageStage, Share
-from madx.stages.merge import softmax, softmax_of_nearness
 from madx.stages.stacked import Stacked
 from madx.stages.vocabulary import VocabularyStage
 from madx.step import AdapterStep
@@ -26,8 +26,6 @@ from madx.step import AdapterStep
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
     from madx.stages.task import TaskStage
-
-ENOUGH = 300  # lines, from which on a language's own adapter is taken by itself; README, "what it is worth"
 
 
 def own(planner: Planner, code: str) -> AdapterStep:
@@ -37,7 +35,23 @@ def own(planner: Planner, code: str) -> AdapterStep:
 
 def aligned(planner: Planner, code: str) -> AdapterStep:
     """The same, drawn to the source language's adapter on parallel text (stages/alignment.py)."""
-    return planner.language_adapter(code) if code in planner.source_codes else planner.aligned_adapter(code)
+    source, settings = planner.source_codes[0], planner.recipe.language_adapter
+    if code in planner.source_codes:
+        return planner.language_adapter(code)
+    parallel = planner.sources.parallel(source, code)
+    if parallel is None:
+        raise InputError(
+            f"madx-aligned: '{code}' has no parallel text with '{source}'; give it some ([parallel] {code} = "
+            f'["SOURCE_FILE", "FILE"]) or leave it out ([limit.madx-aligned] targets = [...])'
+        )
+    sides = tuple(side for side in (source, code) if side in planner.romanised)
+    alignment = Alignment(
+        parallel=parallel.model_copy(update={"romanised": sides}),
+        toward=planner.language_adapter(source),
+        weight=settings.alignment_weight,
+        pairs=settings.alignment_pairs,
+    )
+    return planner.language_stage(code).model_copy(update={"alignment": alignment})
 
 
 def without_last_layer(planner: Planner, code: str) -> AdapterStep:
@@ -116,69 +130,6 @@ def _begun_as(planner: Planner, code: str, start: Callable[[], AdapterStep]) -> 
     return planner.language_stage(code).model_copy(update={"start": start(), "near": near})
 
 
-# --------------------------------------------------------------------------------------- made of other languages'
-
-Weigh = Callable[["Planner", str, "list[str]"], "list[float]"]
-
-
-def merged(weigh: Weigh) -> Callable[[Planner, str], AdapterStep]:
-    """For a language without an adapter: the others at hand, weighted; its own, if there is one, is left out."""
-
-    def adapter(planner: Planner, code: str) -> AdapterStep:
-        """Other languages' adapters, merged."""
-        if code in planner.source_codes:
-            return planner.language_adapter(code)
-        others = planner.others(code)
-        weights = dict(zip(others, weigh(planner, code, others), strict=True))
-        kept = [other for other in others if weights[other] > 0]
-        return planner.merged(code, kept, [weights[other] for other in kept])
-
-    return adapter
-
-
-def equally(planner: Planner, code: str, others: list[str]) -> list[float]:
-    return [1 / len(others)] * len(others)
-
-
-def by_family(planner: Planner, code: str, others: list[str]) -> list[float]:
-    """By nearness in the family tree, as TIPA (arXiv 2601.16629) weighs by typology."""
-    return softmax_of_nearness(planner.language(code), [planner.language(other) for other in others])
-
-
-def by_typology(planner: Planner, code: str, others: list[str]) -> list[float]:
-    """By nearness in URIEL+'s typology (TIPA, arXiv 2601.16629)."""
-    settings = planner.recipe.merge
-    return softmax(nearness_by(settings.distance, code, others), settings.temperature, settings.top)
-
-
-def half_source(planner: Planner, code: str, others: list[str]) -> list[float]:
-    """Half the source language's, half by family: language arithmetic with lambda = 0.5 (arXiv 2404.15737)."""
-    near = by_family(planner, code, others)
-    return [0.5 * w + 0.5 * (other == planner.source_codes[0]) for other, w in zip(others, near, strict=True)]
-
-
-def arithmetic(planner: Planner, code: str) -> AdapterStep:
-    """Its own and the source's, weighted by the masked-LM loss on its text (stages/arithmetic.py)."""
-    return planner.language_adapter(code) if code in planner.source_codes else planner.arithmetic(code)
-
-
-def side_by_side(planner: Planner, code: str) -> AdapterStep:
-    """The others' outputs, mixed (stages/ensemble.py); its own, if there is one, is left out."""
-    if code in planner.source_codes:
-        return planner.language_adapter(code)
-    parts = tuple(planner.language_adapter(other) for other in planner.others(code))
-    return Ensemble(encoder=planner.encoder, language=code, parts=parts)
-
-
-def automatic(planner: Planner, code: str) -> AdapterStep:
-    """Its own where there is text enough for one; else half the source's, half its family's. Never the nearest
-    language's alone, which was published as worse than none (arXiv 2601.16629).
-    """
-    if code in planner.source_codes or planner.has_ready(code) or planner.has_lines(code, ENOUGH):
-        return planner.language_adapter(code)
-    return merged(half_source)(planner, code)
-
-
 # ----------------------------------------------------------------------------------------------- trained together
 
 
@@ -206,8 +157,20 @@ def out_of_network(trained: TaskStage, code: str) -> AdapterStep:
 
 def with_domain(planner: Planner, code: str) -> AdapterStep:
     """The language's adapter, and on it one for the domain, trained on the source's (MAD-X squared)."""
-    domain = planner.domain_adapter()
+    domain = domain_adapter(planner)
     return Stacked(called=f"{code}+{domain.subject}", parts=(planner.language_adapter(code), domain))
+
+
+def domain_adapter(planner: Planner) -> LanguageStage:
+    """On text of the recipe's domain in the source's language, over that one's adapter."""
+    domain, source = planner.recipe.domain, planner.source_codes[0]
+    if domain is None:
+        raise InputError('madx-domain: the recipe has no domain; [domain] name = "NAME", text = ["FILE"]')
+    text = planner.text_of(planner.language(source), planner.sources.own(domain.text))
+    below = (planner.language_adapter(source),)
+    method = BottleneckAdapter(spec=planner.recipe.language_adapter.spec.model_copy(update={"invertible": None}))
+    about = {"text": text, "below": below, "called": domain.name, "method": method}
+    return planner.language_stage(source).model_copy(update=about)
 
 
 # ------------------------------------------------------------------------------------------- the encoder's own weights
@@ -231,8 +194,12 @@ def lora(planner: Planner, code: str) -> AdapterStep:
 
 
 def masked_lm_of_every_weight(planner: Planner, code: str) -> LanguageStage:
-    """Not an adapter: the encoder itself, after masked language modelling on the language's text."""
-    return planner.language_encoder(code)
+    """Not an adapter: the encoder itself, after masked language modelling on the language's text; with the full
+    softmax, as its decoder is trained.
+    """
+    stage = planner.language_stage(code)
+    schedule = stage.schedule.model_copy(update={"learning_rate": planner.recipe.full.mlm_learning_rate})
+    return stage.model_copy(update={"method": Full(), "schedule": schedule, "softmax": "full"})
 
 
 # ------------------------------------------------------------------------------------------------- what it takes

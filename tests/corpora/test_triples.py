@@ -10,6 +10,7 @@ from madx.corpora.documents import documents
 from madx.corpora.triples import sentences
 from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
+from madx.pipeline.ways import domain_adapter
 
 EDGES = (
     ("IsA", "/c/en/dog/n", "/c/en/animal"),
@@ -40,6 +41,6 @@ def test_edges_of_a_language_become_sentences(graph: Path) -> None:
 def test_a_recipe_names_a_graph_as_text(project: Path, graph: Path) -> None:
     text = "domain={ name = 'facts', text = ['triples:en:" + graph.name + "'] }"
     planner = Planner(load_recipe(project / "recipe.toml", [text]), Catalogue(project), None, project)
-    (source,) = planner.domain_adapter().text.corpus.sources
+    (source,) = domain_adapter(planner).text.corpus.sources
     assert next(documents(source, None)) == "dog is a animal."
-    assert planner.domain_adapter().subject == "facts"
+    assert domain_adapter(planner).subject == "facts"

@@ -7,6 +7,7 @@ import torch
 
 from madx.catalog.find import Catalogue
 from madx.formats.adapterhub import load_adapter
+from madx.pipeline.merges import arithmetic, merge
 from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
 from madx.stages.arithmetic import LAMBDAS, Arithmetic
@@ -26,7 +27,7 @@ def test_lambda_is_found_on_text_and_theta_is_the_sum(project: Path) -> None:
     session = Session(Store(project / "store"), torch.device("cpu"))
     settings = ["language_adapter.steps=40", "language_adapter.learning_rate=0.01"]
     planner = Planner(load_recipe(project / "recipe.toml", settings), Catalogue(project), None, project)
-    step = planner.arithmetic("swe")
+    step = arithmetic(planner, "swe")
     assert isinstance(step, Arithmetic)
     make(session, step)
     about = session.result(step)
@@ -44,10 +45,10 @@ def test_lambda_is_found_on_text_and_theta_is_the_sum(project: Path) -> None:
 def test_a_merge_that_is_worse_than_none_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session(Store(project / "store"), torch.device("cpu"))
     planner = Planner(load_recipe(project / "recipe.toml", []), Catalogue(project), None, project)
-    step = planner.merged("swe", ["eng"], [60.0])  # far beyond any adapter
+    step = merge(planner, "swe", ["eng"], [60.0])  # far beyond any adapter
     make(session, step)
     about = session.result(step)
     assert about["held_out_after"] > about["held_out_before"]
     assert "does not lower the held-out loss" in about["warnings"][0]
     planner = Planner(load_recipe(project / "recipe.toml", ["without_text=['swe']"]), Catalogue(project), None, project)
-    assert planner.merged("swe", ["eng"], [1.0]).judged_on is None
+    assert merge(planner, "swe", ["eng"], [1.0]).judged_on is None
