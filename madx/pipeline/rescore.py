@@ -11,7 +11,7 @@ from madx.foreign import inside
 from madx.report.run_file import CellOf, RunFile, read_run
 from madx.scores.bootstrap import draws, interval
 from madx.scores.errors import Answered, Confusion, Hardest, errors_of
-from madx.scores.levels import Cells, Drawn, groups_of
+from madx.scores.levels import Cells, Drawn, Group, groups_of
 from madx.scores.paired import Comparison, Difference, differences
 from madx.scores.rows import write_rows
 from madx.scores.score import Score
@@ -85,6 +85,12 @@ def score_run(folder: Path) -> list[Score]:
     return scores
 
 
+def _shared(groups: Sequence[Group], targets: Mapping[str, Sequence[str]]) -> Group:
+    """The first that several methods have whole; the first where there is none."""
+    several = (group for group in groups if sum(set(group.targets) <= set(codes) for codes in targets.values()) > 1)
+    return next(several, groups[0])
+
+
 def _write_statistics(
     folder: Path, run: RunFile, scores: Sequence[Score], drawn: Mapping[tuple[str, str], Cells]
 ) -> None:
@@ -100,7 +106,7 @@ def _write_statistics(
         rows, counts = differences(task, metric, cells, groups)
         paired += rows
         compared += counts
-        points += profiles(task, metric, cells, groups[0]) if groups else []
+        points += profiles(task, metric, cells, _shared(groups, targets)) if groups else []
     write_rows(inside(folder, folder / "summary.csv"), Summary, summary)
     write_rows(inside(folder, folder / "differences.csv"), Difference, paired)
     write_rows(inside(folder, folder / "comparisons.csv"), Comparison, compared)

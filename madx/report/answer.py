@@ -8,35 +8,52 @@ from madx.scores.levels import FEWEST_LANGUAGES
 from madx.scores.matrix import Matrix
 from madx.scores.paired import Difference
 
+FEW = 5  # methods, of which each is compared with the best one
+
 
 def answer(matrix: Matrix, paired: Sequence[Difference], costs: Sequence[Cost]) -> list[str]:
-    """A sentence for all targets, one each for those that the encoder has seen and not, where that is known; costs."""
+    """A sentence for the targets that the encoder hasn't seen, where that is known, those that all methods have, all,
+    and those that it has seen; costs.
+    """
     if not matrix.means:
         return ["No target was scored."]
-    wanted = ["mean of targets", "mean of common targets", "mean of unseen", "mean of seen"]
-    lines = [_of_group(matrix, name, paired) for name in wanted if name in matrix.means]
+    wanted = ["mean of unseen", "mean of common targets", "mean of targets", "mean of seen"]
+    lines = [_of_group(matrix, name, paired) for name in distinct(matrix, wanted)]
     if costs:
         each = "; ".join(f"{c.method} {c.seconds:,.0f} s, {c.parameters:,.0f} trained parameters" for c in costs)
         lines.append(f"Cost for one target and seed: {each}.")
     return lines
 
 
+def distinct(matrix: Matrix, names: Sequence[str]) -> list[str]:
+    """Means that say something of their own: the first of several over the same targets."""
+    found: dict[tuple[object, ...], str] = {}
+    for name in names:
+        if name in matrix.means:
+            rows = [matrix.at(name, method) for method in matrix.methods]
+            found.setdefault(tuple(row and (row.value, row.targets) for row in rows), name)
+    return list(found.values())
+
+
 def _of_group(matrix: Matrix, name: str, paired: Sequence[Difference]) -> str:
-    """The highest mean; what it is over the reference, and over the method that comes next."""
+    """The highest mean, and what it is over the others: over the reference and the next one, where they are many."""
     ordered = sorted((row for m in matrix.methods if (row := matrix.at(name, m))), key=lambda row: -row.value)
     best = ordered[0]
-    said = f"{name.removeprefix('mean of ')} ({best.targets}): {best.method} is highest with {plain(best.value)}"
-    said = f"{said[0].upper()}{said[1:]} {matrix.metric}"
-    others = [reference_of(matrix), *(row.method for row in ordered[1:2])]
+    group = name.removeprefix("mean of ")
+    said = f"{group[0].upper()}{group[1:]} ({best.targets}): "
+    if len(ordered) == 1:
+        return f"{said}only {best.method} was run, {plain(best.value)} {matrix.metric}; there is nothing beside it."
+    said += f"{best.method} is highest with {plain(best.value)} {matrix.metric}"
+    others = [reference_of(matrix), *(row.method for row in ordered[1 : FEW if len(ordered) <= FEW else 2])]
     gaps = [between(paired, matrix.task, name, best.method, o) for o in dict.fromkeys(others) if o != best.method]
     for gap in gaps:
         if gap is not None:
-            doubt = "beyond doubt" if gap.ci_low > 0 else "not beyond doubt"
+            chance = "" if gap.ci_low > 0 else "; may be chance"
             said += (
                 f", {signed(gap.value)} points over {gap.baseline} "
-                f"({signed(gap.ci_low)} to {signed(gap.ci_high)}, {doubt})"
+                f"({signed(gap.ci_low)} to {signed(gap.ci_high)}{chance})"
             )
-    said += f"; {best.resampled} resampled"
+    said += f"; in brackets 95 % intervals, {best.resampled} resampled"
     return said + ("; fewer than five languages say nothing of others." if best.targets < FEWEST_LANGUAGES else ".")
 
 

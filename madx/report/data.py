@@ -90,7 +90,7 @@ def _task(run: RunFile, matrix: Matrix, statistics: Statistics) -> Value:
         if d.task == matrix.task:
             numbers = [_short(x) for x in (d.value, d.ci_low, d.ci_high)]
             own = differences.setdefault(d.method, {}).setdefault(d.baseline, {})
-            own[d.target] = [*numbers, float(f"{d.p_holm:.2g}"), d.resampled]
+            own[d.target] = [*numbers, float(f"{d.p_holm:.2g}"), d.resampled, d.targets]
     return {
         "name": matrix.task,
         "metric": matrix.metric,

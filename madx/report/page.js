@@ -28,12 +28,12 @@ const task = () => DATA.tasks[$("task").value];
 const reference = () => $("reference").value;
 const label = (code) => (DATA.languages[code] ? `${DATA.languages[code].name} (${code})` : code);
 
-// a difference of two methods, [value, low, high, p, resampled]; pairs are kept once
+// a difference of two methods, [value, low, high, p, resampled, targets]; pairs are kept once
 function gain(t, method, base, target) {
   const direct = t.differences[method]?.[base]?.[target];
   if (direct) return direct;
   const turned = t.differences[base]?.[method]?.[target];
-  return turned ? [-turned[0], -turned[2], -turned[1], turned[3], turned[4]] : null;
+  return turned ? [-turned[0], -turned[2], -turned[1], turned[3], turned[4], turned[5]] : null;
 }
 
 // ------------------------------------------------------------------------------------------------ grid
@@ -50,7 +50,7 @@ const ink = (rgb) => (luminance(rgb) + 0.05) / 0.05 >= 1.05 / (luminance(rgb) + 
 
 function chosen(t) {
   const word = $("filter").value.trim().toLowerCase(), group = $("group").value;
-  const seen = (row) => row.mean ? !word : (!group || (DATA.languages[row.target]?.labels ?? []).includes(group))
+  const seen = (row) => row.mean ? !word && (!group || row.target === `mean of ${group}`) : (!group || (DATA.languages[row.target]?.labels ?? []).includes(group))
     && (!word || `${label(row.target)} ${(DATA.languages[row.target]?.labels ?? []).join(" ")}`.toLowerCase().includes(word));
   return t.rows.filter(seen);
 }
@@ -81,7 +81,7 @@ function header(key, text) {
 function cell(t, row, method, most) {
   const value = shown(t, row, method);
   if (!value) {
-    const why = method === reference() && row.cells[method] ? "reference" : row.mean ? "–" : t.failed[method]?.includes(row.target) ? "failed" : "held back";
+    const why = method === reference() && row.cells[method] ? "reference" : row.mean ? "–" : t.failed[method]?.includes(row.target) ? "failed" : "not run";
     return el("td", { class: "none" }, why);
   }
   const gains = $("show").value === "gain", values = t.methods.map((m) => row.cells[m]?.[0]).filter((v) => v !== undefined);
@@ -109,8 +109,8 @@ function grid() {
   const body = rows.map((row) => el("tr", row.mean ? { class: "mean" } : {},
     el("th", { scope: "row" }, row.mean ? `${row.target} (${row.targets})` : label(row.target) + (row.source ? ", the source" : "")),
     el("td", {}, thousands(row.n)), ...t.methods.map((m) => cell(t, row, m, most || 1))));
-  $("grid").replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
-  const unit = gains ? `${t.metric}, percentage points above or below ${reference()}; * beyond doubt (Holm, p < 0.05)` : `${t.metric}, percent`;
+  $("grid").replaceChildren(el("caption", {}, gains ? `Gain over ${reference()}, in points` : `${t.metric}, percent`), el("thead", {}, head), el("tbody", {}, ...body));
+  const unit = gains ? `${t.metric}, percentage points above or below ${reference()}; * p < 0.05 (Holm)` : `${t.metric}, percent`;
   $("about-grid").textContent = `${rows.filter((r) => !r.mean && !r.source).length} of ${t.rows.filter((r) => !r.mean && !r.source).length} targets. ${unit}. ` +
     `Colour: up to ${fixed(most)} points ${gains ? "above or below the reference" : "above (blue) or below (brown) the row's mean"}.`;
 }
@@ -171,23 +171,28 @@ function dot(fig, x, y, m, text) {
 
 function drawGains() {
   const t = task(), base = reference(), methods = t.methods.filter((m) => m !== base), lines = [];
-  for (const row of chosen(t)) for (const m of methods) { const g = gain(t, m, base, row.target); if (g && !row.source) lines.push([row.target, m, ...g]); }
+  for (const row of chosen(t)) for (const m of methods) { const g = gain(t, m, base, row.target); if (g && !row.source && !(row.mean && g[5] < 2)) lines.push([row.target, m, ...g]); }
+  const means = new Set(t.rows.filter((r) => r.mean).map((r) => r.target)), counts = new Map(lines.map((l) => [l[0], l[7]]));
   legend("gains", methods);
   if (!lines.length) return put("gains", null);
-  const targets = [...new Set(lines.map((l) => l[0]))], step = 8 + 9 * methods.length, left = 200, width = 760, top = 10, height = top + targets.length * step + 40;
+  const targets = [...new Set(lines.map((l) => l[0]))], step = 8 + 9 * methods.length, left = 270, width = 820, top = 10, height = top + targets.length * step + 40;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Gain over ${base}, with 95 % intervals`, "font-family": "system-ui, sans-serif", "font-size": 12 });
   const low = Math.min(0, ...lines.map((l) => l[3])), high = Math.max(0, ...lines.map((l) => l[4])), x = (v) => left + (width - left - 30) * (v - low) / (high - low || 1);
   svg.append(shape("path", { d: `M${x(0)} ${top}V${height - 36}`, class: "zero" }));
-  targets.forEach((target, j) => svg.append(shape("text", { x: left - 10, y: top + step * (j + 0.5) + 4, "text-anchor": "end" }, DATA.languages[target] ? label(target) : target)));
+  targets.forEach((target, j) => svg.append(shape("text", { x: left - 10, y: top + step * (j + 0.5) + 4, "text-anchor": "end" }, means.has(target) ? `${target} (${counts.get(target)})` : label(target))));
   for (const [target, m, v, lo, hi] of lines) {
     const y = top + step * targets.indexOf(target) + 8 + 9 * methods.indexOf(m);
     const node = shape("circle", { cx: x(v), cy: y, r: 3.5, fill: colour(m) });
     node.append(shape("title", {}, `${label(target)}, ${m}: ${signed(v)} (${signed(lo)} to ${signed(hi)})`));
     svg.append(shape("path", { d: `M${x(lo)} ${y}H${x(hi)}`, stroke: colour(m), "stroke-width": 1.6 }), node);
   }
-  for (const v of new Set([low, 0, high])) svg.append(shape("text", { x: x(v), y: height - 20, "text-anchor": "middle" }, signed(v)));
+  const unit = [1, 2, 5, 10, 20, 50].find((u) => (high - low) / u <= 8) ?? 100;
+  for (let v = Math.ceil(low / unit) * unit; v <= high; v += unit) {
+    if (v) svg.prepend(shape("path", { d: `M${x(v)} ${top}V${height - 36}`, class: "rule" }));
+    svg.append(shape("text", { x: x(v), y: height - 20, "text-anchor": "middle" }, signed(v)));
+  }
   svg.append(shape("text", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, `points above or below ${base}`));
-  put("gains", svg, ["target", "method", "gain", "ci_low", "ci_high", "p_holm", "resampled"], lines);
+  put("gains", svg, ["target", "method", "gain", "ci_low", "ci_high", "p_holm", "resampled", "targets"], lines);
 }
 function drawAgainst() {
   const t = task(), base = reference(), key = $("axis").value, log = key === "tokens", lines = [];
@@ -269,7 +274,8 @@ function all() {
   options($("reference"), t.methods);
   $("reference").value = t.methods.includes(state.reference) ? state.reference : t.reference;
   const labels = new Set(t.rows.flatMap((r) => DATA.languages[r.target]?.labels ?? []));
-  options($("group"), ["", ...[...labels].sort()], ["all", ...[...labels].sort()]);
+  const order = (a, b) => /seen$/.test(b) - /seen$/.test(a) || (a < b ? -1 : 1), groups = [...labels].sort(order);
+  options($("group"), ["", ...groups], ["all", ...groups]);
   $("errors").hidden = true;
   draw();
   drawLines("profile", "Performance profile", t.profile, `${t.metric}, above`, "share of targets and seeds", true);

@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 
 from madx.foreign import inside, markdown_text
-from madx.report.answer import answer
+from madx.report.answer import answer, distinct
 from madx.report.charts import gains, heat_map, profile
 from madx.report.costs import Cost, cost_table, costs_of
 from madx.report.data import Statistics, page_data, read_statistics
@@ -116,7 +116,7 @@ def _comparison_table(matrix: Matrix, statistics: Statistics) -> pd.DataFrame | 
 
 
 def _orderings(matrix: Matrix) -> list[tuple[str, pd.DataFrame, str]]:
-    shown = [name for name in matrix.means if name.removeprefix("mean of ") in SHOWN]
+    shown = [name for name in distinct(matrix, SHOWN) if sum(bool(matrix.at(name, m)) for m in matrix.methods) > 1]
     return [
         (
             name,
@@ -128,7 +128,7 @@ def _orderings(matrix: Matrix) -> list[tuple[str, pd.DataFrame, str]]:
     ]
 
 
-SHOWN = ("targets", "common targets", "unseen", "seen")
+SHOWN = ("mean of unseen", "mean of common targets", "mean of targets", "mean of seen")
 
 
 def _markdown(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: list[Cost]) -> str:
@@ -166,18 +166,15 @@ def _markdown(run: RunFile, matrices: list[Matrix], statistics: Statistics, cost
     return "".join(text)
 
 
-def _missing(run: RunFile, matrices: list[Matrix]) -> str:
-    """Methods without a score on targets that others have one on."""
-    found = []
-    for matrix in matrices:
-        for method in matrix.methods:
-            failed = {cell.target for cell in run.failed if (cell.task, cell.method) == (matrix.task, method)}
-            without = [t for t in matrix.targets if not matrix.at(t, method) and t not in failed]
-            if without:
-                found.append(f"{matrix.task}, {method}: {', '.join(without)}")
-        gone = [method for method in run.methods if method not in matrix.methods]
-        found += [f"{matrix.task}, {method}: every target" for method in gone]
-    return "; ".join(found)
+def _missing(run: RunFile, matrix: Matrix) -> str:
+    """Methods without a score on targets that others have one on, though nothing failed."""
+    without: dict[tuple[str, ...], list[str]] = {}
+    for method in run.methods:
+        failed = {cell.target for cell in run.failed if (cell.task, cell.method) == (matrix.task, method)}
+        gone = tuple(t for t in matrix.targets if not matrix.at(t, method) and t not in failed)
+        if gone:
+            without.setdefault(gone, []).append(method)
+    return "; ".join(f"{', '.join(methods)} on {', '.join(targets)}" for targets, methods in without.items())
 
 
 def failures(run: RunFile) -> list[str]:
@@ -201,6 +198,8 @@ def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: l
         tasks=[
             {
                 "name": matrix.task,
+                "about": run.licences[matrix.task].name if matrix.task in run.licences else matrix.task,
+                "missing": _missing(run, matrix),
                 "answer": answer(matrix, statistics.differences, [c for c in costs if c.task == matrix.task]),
                 "orderings": _orderings(matrix),
                 "comparisons": _comparison_table(matrix, statistics),
@@ -213,7 +212,7 @@ def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: l
         unlabelled=unlabelled_table(run),
         about_unlabelled=UNLABELLED,
         trust=trust_tables(run),
-        missing=_missing(run, matrices),
+        legend=run.legend,
         failures=failures(run),
         definitions=definitions(run, list(dict.fromkeys(matrix.metric for matrix in matrices))),
         data=page_data(run, matrices, statistics, costs),

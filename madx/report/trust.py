@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from madx.corpora.contamination import Contamination
 from madx.report.run_file import RunFile
 from madx.report.tables import adapter_rows
 from madx.tasks.metrics import DEFINITIONS
@@ -33,7 +34,14 @@ def trust_tables(run: RunFile) -> list[Table]:
 
 
 def contamination_table(run: RunFile) -> pd.DataFrame:
-    found = [test.contamination for test in run.tests]
+    """A row for each test set, and one before them for each task's targets together."""
+    tests = [(f"{test.task}, {run.called(test.target)}", test.contamination) for test in run.tests]
+    for task in dict.fromkeys(test.task for test in run.tests):
+        own = [test.contamination for test in run.tests if test.task == task and test.target not in run.sources]
+        if len(own) > 1:
+            sums = {name: sum(getattr(one, name) for one in own) for name in Contamination.model_fields}
+            tests.insert(0, (f"{task}, all {len(own)} targets", Contamination(**sums)))
+    found = [contamination for _, contamination in tests]
     return pd.DataFrame(
         {
             "test sentences": [f"{c.sentences:,}" for c in found],
@@ -41,7 +49,7 @@ def contamination_table(run: RunFile) -> pd.DataFrame:
             "long enough": [f"{c.long:,}" for c in found],
             "eight words shared": [f"{c.overlapping:,} ({100 * c.overlapping_share:.1f} %)" for c in found],
         },
-        index=[f"{test.task}, {run.called(test.target)}" for test in run.tests],
+        index=[name for name, _ in tests],
     )
 
 
@@ -62,7 +70,7 @@ def text_table(run: RunFile) -> pd.DataFrame:
     texts = run.texts.values()
     return pd.DataFrame(
         {
-            "tokens": [f"{text.tokens:,}" for text in texts],
+            "tokens there are": [f"{text.tokens:,}" for text in texts],
             "unknown tokens": [f"{100 * text.unknown_rate:.2f} %" for text in texts],
             "subwords a word": [f"{text.subwords_per_word:.2f}" for text in texts],
             "sources and licences": ["; ".join(f"{s.name}: {s.licence}" for s in text.sources) for text in texts],
@@ -79,7 +87,7 @@ def adapter_table(run: RunFile) -> pd.DataFrame | None:
         {
             "before": [f"{row['before']:.2f}" for row in rows],
             "after": [f"{row['after']:.2f}" for row in rows],
-            "tokens": [f"{row['tokens']:,}" for row in rows],
+            "tokens trained on": [f"{row['tokens']:,}" for row in rows],
             "seconds": [f"{row['seconds']:.0f}" for row in rows],
         },
         index=[str(row["language"]) for row in rows],
@@ -87,16 +95,15 @@ def adapter_table(run: RunFile) -> pd.DataFrame | None:
 
 
 def definitions(run: RunFile, metrics: list[str]) -> list[tuple[str, str]]:
-    """Metrics, methods and the statistics' words."""
+    """Metrics and the statistics' words."""
     words = [(metric, DEFINITIONS[metric] + ".") for metric in metrics if metric in DEFINITIONS]
-    words += [(method, text + ".") for method, text in run.legend.items()]
     return [
         *words,
         ("seen, unseen", "whether the encoder's pretraining had the language, by the catalogue."),
         ("interquartile mean", "the mean of the middle half of all scores, seeds on targets (arXiv 2108.13264)."),
         ("probability of improvement", "how likely a method is above another one, each with a seed of its own, on a "
          "target drawn at random; half is no difference (arXiv 2108.13264)."),
-        ("beyond doubt", "p under 0.05, two-sided, bootstrap standard error; on single targets corrected for their "
-         "number (Holm 1979). With two or three seeds, or fewer than ten languages, intervals are somewhat narrow."
-         " (In simulations of means, 87 to 91 % of those that say 95 %.)"),
+        ("p", "two-sided, bootstrap standard error; on single targets corrected for their number (Holm 1979). With two "
+         "or three seeds, or fewer than ten languages, intervals are somewhat narrow: in simulations of means, 87 to "
+         "91 % of those that say 95 % held the truth."),
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from madx.report.page import write_report
 from madx.scores.paired import Difference
 from madx.scores.rows import read_rows
 from madx.scores.score import Score
-from madx.scores.summary import Summary
+from madx.scores.summary import ProfilePoint, Summary
 from madx.stages.predictions import predictions_path
 
 Write = Callable[..., Path]
@@ -85,7 +85,7 @@ def test_a_method_without_a_target_is_said(tmp_path: Path, write_run: Write) -> 
     run["cells"] = [c for c in run["cells"] if (c["method"], c["target"]) != ("method-1", "qab")]
     (folder / "run.json").write_text(json.dumps(run))
     page = page_of(folder)
-    assert "not run: tags, method-1: qab" in page
+    assert "Not run, held back by the recipe: method-1 on qab." in page
     (task,) = data_of(page)["tasks"]
     rows = {row["target"]: row["cells"] for row in task["rows"]}
     assert "method-1" not in rows["qab"]
@@ -99,10 +99,27 @@ def test_the_answer_names_the_best_the_gap_and_the_doubt(small: Path) -> None:
     paired = {(d.target, d.method, d.baseline): d for d in read_rows(small / "differences.csv", Difference)}
     best, gap = rows["mean of unseen", "method-0"], paired["mean of unseen", "method-0", "task-only"]
     assert f"Unseen (3): method-0 is highest with {best.value:.1f} accuracy" in page
-    assert f"{gap.value:+.1f} points over task-only ({gap.ci_low:+.1f} to {gap.ci_high:+.1f}, beyond doubt)" in page
+    assert f"{gap.value:+.1f} points over task-only ({gap.ci_low:+.1f} to {gap.ci_high:+.1f})" in page
     assert "points over method-1 (" in page
+    closest = paired["mean of unseen", "method-0", "method-1"]
+    assert ("; may be chance)" in page) == (closest.ci_low <= 0)
     assert "Unseen (3): " in (small / "report.md").read_text()
     assert page.count("fewer than five languages say nothing of others") == 2  # seen and unseen, not all six
+
+
+def test_a_group_with_one_method_is_no_contest(tmp_path: Path, write_run: Write) -> None:
+    """Three methods on the unseen targets, one of them on the seen ones too."""
+    folder = write_run(tmp_path, 6, 3, 2)
+    run = json.loads((folder / "run.json").read_text())
+    seen = [code for code, about in run["languages"].items() if about["seen"]]
+    run["cells"] = [c for c in run["cells"] if c["method"] == "task-only" or c["target"] not in seen]
+    (folder / "run.json").write_text(json.dumps(run))
+    page_of(folder)
+    text = (folder / "report.md").read_text()
+    assert text.index("Unseen (3): method-0 is highest") < text.index("Seen (3): only task-only was run")
+    assert "Common targets" not in text.split("Mean over seeds")[0]  # they are the unseen ones
+    profiles = read_rows(folder / "profiles.csv", ProfilePoint)
+    assert {point.method for point in profiles} == {"method-0", "method-1", "task-only"}
 
 
 def test_every_cell_can_be_read() -> None:
