@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from madx.config import RunError, first_line
@@ -12,6 +12,7 @@ from madx.pipeline.engines.local import Local
 from madx.pipeline.plan import Plan
 from madx.stages.session import Session
 from madx.step import Step
+from madx.store import Store
 
 TRIES = 4  # of a step whose workers are lost
 
@@ -95,72 +96,87 @@ def run_plan(
     Raises what a step fails with, and RunError for one whose workers are lost again and again; with `keep_going`
     everything that doesn't stand on it is made first, and what failed is given back, by name.
     """
-    failed: dict[str, Exception] = {}
-    store, total = session.store, len(plan.steps)
+    run = _Run(plan, session.store, tell, keep_going)
     engine = engine or Local(session)
-    numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
-    inner = {below.name for step in plan.steps for below in step.upstream}
-    todo, submitted, waiting, lost = Todo(plan.steps), set[str](), set[str](), Counter[str]()
+    run.look()
+    while run.todo:
+        for step in run.ready():
+            run.submitted.add(step.name)
+            engine.submit(step, needs(step))
+        for event in engine.results() if run.submitted else ():
+            run.hear(event)
+    return run.failed
 
-    def say(what: str, name: str, seconds: float = 0.0, *warnings: str) -> None:
-        tell(Progress(what, numbers[name], total, name, seconds, warnings))
 
-    def make(step: Step) -> None:
-        todo.add(step)
-        if problem := store.problem(step.name):
-            say("damaged", step.name, 0.0, f"{problem}; it is made again")
+class _Run:
+    """What is to be made, and what has become of it."""
 
-    def fail(name: str, error: Exception) -> None:
-        if not keep_going or name not in numbers:
-            raise error
-        if name not in failed:
-            failed[name] = error
-            todo.drop(name)
-            say("failed", name, 0.0, f"{name}: {first_line(error)}")
+    def __init__(self, plan: Plan, store: Store, tell: Callable[[Progress], None], keep_going: bool) -> None:
+        self.plan, self.store, self.tell, self.keep_going = plan, store, tell, keep_going
+        self.todo, self.submitted, self.failed = Todo(plan.steps), set[str](), dict[str, Exception]()
+        self._numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
+        self._waiting, self._lost = set[str](), Counter[str]()
 
-    def hear(event: Event) -> None:
+    def look(self) -> None:
+        """What is finished stays; a step that others are made from is read when they are."""
+        inner = {below.name for step in self.plan.steps for below in step.upstream}
+        for step in self.plan.steps:
+            if self.store.is_done(step.name) if step.name in inner else self.store.is_whole(step.name):
+                self._say("reused", step.name)
+            else:
+                self._make(step)
+
+    def ready(self) -> Iterator[Step]:
+        """What can be made now; what it stands on is read, and made again where it is damaged."""
+        for step in self.todo.hand_out():
+            damaged = [below for below in step.upstream if not self.store.is_whole(below.name)]
+            for below in damaged:
+                if below not in self.todo:
+                    self._make(below)
+            if not damaged:
+                yield step
+
+    def hear(self, event: Event) -> None:
+        name = event.name
         if event.what != "start":
-            submitted.discard(event.name)
-        if event.name in failed:
+            self.submitted.discard(name)
+        if name in self.failed:
             return
         match event.what:
             case "start":
-                say("start", event.name)
+                self._say("start", name)
             case "done" | "made":
-                done = store.result(event.name)
-                say(event.what, event.name, done["seconds"], *done["result"].get("warnings", ()))
-                todo.done(event.name)
+                done = self.store.result(name)
+                self._say(event.what, name, done["seconds"], *done["result"].get("warnings", ()))
+                self.todo.done(name)
             case "taken":
-                if event.name not in waiting:
-                    waiting.add(event.name)
-                    say("waiting", event.name)
-                todo.again(event.name)
+                if name not in self._waiting:
+                    self._waiting.add(name)
+                    self._say("waiting", name)
+                self.todo.again(name)
             case "lost":
-                lost[event.name] += 1
-                if lost[event.name] >= TRIES:
+                self._lost[name] += 1
+                if self._lost[name] < TRIES:
+                    self._say("lost", name, 0.0, f"{name}: its worker is gone ({event.why}); it is made elsewhere")
+                    self.todo.again(name)
+                else:
                     why = f"lost {TRIES} times with its worker ({event.why}); is there enough memory? What was finished"
-                    fail(event.name, RunError(f"{event.name}: {why} is safe: run the same command again"))
-                    return
-                say("lost", event.name, 0.0, f"{event.name}: its worker is gone ({event.why}); it is made elsewhere")
-                todo.again(event.name)
+                    self._fail(name, RunError(f"{name}: {why} is safe: run the same command again"))
             case "failed":
                 assert event.error is not None
-                fail(event.name, event.error)
+                self._fail(name, event.error)
 
-    for step in plan.steps:
-        if store.is_done(step.name) if step.name in inner else store.is_whole(step.name):
-            say("reused", step.name)
-        else:
-            make(step)
-    while todo:
-        for step in todo.hand_out():
-            damaged = [below for below in step.upstream if not store.is_whole(below.name)]
-            for below in damaged:
-                if below not in todo:
-                    make(below)
-            if not damaged:
-                submitted.add(step.name)
-                engine.submit(step, needs(step))
-        for event in engine.results() if submitted else ():
-            hear(event)
-    return failed
+    def _make(self, step: Step) -> None:
+        self.todo.add(step)
+        if problem := self.store.problem(step.name):
+            self._say("damaged", step.name, 0.0, f"{problem}; it is made again")
+
+    def _fail(self, name: str, error: Exception) -> None:
+        if not self.keep_going or name not in self._numbers:
+            raise error
+        self.failed[name] = error
+        self.todo.drop(name)
+        self._say("failed", name, 0.0, f"{name}: {first_line(error)}")
+
+    def _say(self, what: str, name: str, seconds: float = 0.0, *warnings: str) -> None:
+        self.tell(Progress(what, self._numbers[name], len(self._numbers), name, seconds, warnings))

@@ -146,15 +146,20 @@ def fit(
                 break
     if stop and state.step < schedule.steps:  # who was asked to stop does so, whatever handles the signal
         raise RunError(f"stopped at step {state.step:,} of {schedule.steps:,}; run it again to go on from there")
+    _choose(state, parameters, validation, log)
+    log.close()
+    drop_checkpoint(run.folder)
+    return _report(state, run.device, warnings, chance)
+
+
+def _choose(state: State, parameters: Mapping[str, nn.Parameter], validation: Validation | None, log: Log) -> None:
+    """What is kept: the average, where there is one, else the best, else the last."""
     if state.averaged:
         _put(parameters, {name: total / state.averaged for name, total in state.summed.items()})
         if validation is not None:
             _evaluate(state, validation, log)
     elif state.best is not None:
         _put(parameters, state.best["parameters"])
-    log.close()
-    drop_checkpoint(run.folder)
-    return _report(state, run.device, warnings, chance)
 
 
 def first_gradients(parameters: Mapping[str, nn.Parameter], parts: Sequence[Part]) -> dict[str, Tensor]:
