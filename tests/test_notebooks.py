@@ -37,7 +37,7 @@ def test_it_runs(path: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     said = {
         "own_language": ("madx", "task-only", "probabilit", "report.html"),
-        "trainer": ("NOUN", "adapter_config.json", "['mine']"),
+        "trainer": ("NOUN", "\nTrue\n", "adapter_config.json", "['mine']"),
     }[path.stem]
     for word in said:
         assert word in done.stdout, done.stdout

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -66,7 +67,8 @@ def helpers(
         # pickled here, and opened there when the helper watches over its end: importing torch takes seconds
         work = bytes(ForkingPickler.dumps((plan, place, torch.get_num_threads(), keep_going)))
         process = new.Process(target=help_out, args=(work, there), daemon=True)
-        process.start()
+        with _no_main():
+            process.start()
         there.close()
         running.append(process)
         ends.append(here)
@@ -86,6 +88,17 @@ def helpers(
         for process in running:
             process.terminate()
             process.join()
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Within, a new process doesn't run the caller's script, which may have no `if __name__ == "__main__":`, again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def work_on(plan: Plan, place: tuple[Any, ...], threads: int, keep_going: bool, errors: Connection) -> None:

@@ -155,7 +155,12 @@ function frame(id, title, width, height, xs, ys, xname, yname, xform = (v) => v,
 }
 function put(id, svg, names, rows) {
   figures[id] = { svg, names, rows };
-  $(id).replaceChildren(svg ?? el("p", { class: "none" }, "Nothing to show: it needs a reference and what the x axis shows, for one target or more."));
+  $(id).replaceChildren(svg ?? el("p", { class: "none" }, "Nothing to show for this choice."));
+  // what nothing has is not there: neither the figure nor its heading
+  const figure = $(id).closest("figure"), never = id === "against" ? !figures.gains.svg : !svg && !figures[id + "-ever"];
+  if (svg) figures[id + "-ever"] = true;
+  figure.hidden = never;
+  if (figure.previousElementSibling?.tagName === "H2") figure.previousElementSibling.hidden = never;
   for (const button of document.querySelectorAll(`[data-of="${id}"]`)) button.disabled = !svg;
 }
 function legend(id, methods) {

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -136,10 +137,7 @@ def _markdown(run: RunFile, matrices: list[Matrix], statistics: Statistics, cost
     text = [f"# {markdown_text(run.name)}\n\n{about}\n"]
     for matrix in matrices:
         text.append(f"\n## {markdown_text(matrix.task)} ({markdown_text(matrix.metric)})\n")
-        text += [
-            f"\n{markdown_text(line)}\n"
-            for line in answer(matrix, statistics.differences, [c for c in costs if c.task == matrix.task])
-        ]
+        text += [f"\n{markdown_text(line)}\n" for line in _in_short(run, matrix, statistics, costs)]
         text.append(
             "\nMean over seeds and, in brackets, the 95 % interval of the test set (of a mean: see summary.csv).\n\n"
         )
@@ -177,6 +175,18 @@ def _missing(run: RunFile, matrix: Matrix) -> str:
     return "; ".join(f"{', '.join(methods)} on {', '.join(targets)}" for targets, methods in without.items())
 
 
+def _in_short(run: RunFile, matrix: Matrix, statistics: Statistics, costs: Sequence[Cost]) -> list[str]:
+    """The answer, and what is known of targets without labels."""
+    lines = answer(matrix, statistics.differences, [cost for cost in costs if cost.task == matrix.task])
+    lines += [
+        f"{run.called(target.target)}: no test set; its adapter takes the masked-LM loss on held-out text from "
+        f"{target.held_out_before:.2f} to {target.held_out_after:.2f}."
+        for target in run.unlabelled
+        if target.task == matrix.task
+    ]
+    return lines
+
+
 def failures(run: RunFile) -> list[str]:
     """A line for each reason, with the cells that it has cost."""
     cells: dict[str, list[str]] = {}
@@ -200,7 +210,7 @@ def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: l
                 "name": matrix.task,
                 "about": run.licences[matrix.task].name if matrix.task in run.licences else matrix.task,
                 "missing": _missing(run, matrix),
-                "answer": answer(matrix, statistics.differences, [c for c in costs if c.task == matrix.task]),
+                "answer": _in_short(run, matrix, statistics, costs),
                 "orderings": _orderings(matrix),
                 "comparisons": _comparison_table(matrix, statistics),
                 "spread": spread_table(run, matrix),

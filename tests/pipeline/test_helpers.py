@@ -1,5 +1,7 @@
 """Processes that help with a plan: they make steps, say what went wrong, and end with the one they help."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,20 @@ def test_what_a_helper_fails_with_is_said(plan: Plan, tmp_path: Path, keep_going
     assert [event.what for event in heard] == ["failed"]
     assert heard[0].error is not None
     assert swedish.name in str(heard[0].error)
+
+
+def test_a_script_without_a_guard_is_not_run_again(project: Path) -> None:
+    """multiprocessing would import it in every helper: it would plan, train and start helpers itself."""
+    script = project / "script.py"
+    script.write_text(
+        "import madx\n"
+        "print('begins')\n"
+        "settings = ['methods=[\"madx\", \"task-only\"]', 'seeds=[1]', 'language_adapter.steps=4']\n"
+        "print(madx.run('recipe.toml', overrides=settings, jobs=2, device='cpu').folder)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=project)
+    assert done.stdout.split() == ["begins", "results/tiny"], done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_one_job_is_no_helper(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
