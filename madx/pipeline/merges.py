@@ -23,7 +23,6 @@ def merged(weigh: Weigh) -> Callable[[Planner, str], AdapterStep]:
     """For a language without an adapter: the others at hand, weighted; its own, if there is one, is left out."""
 
     def adapter(planner: Planner, code: str) -> AdapterStep:
-        """Other languages' adapters, merged."""
         if code in planner.source_codes:
             return planner.language_adapter(code)
         others = planner.others(code)
@@ -31,6 +30,8 @@ def merged(weigh: Weigh) -> Callable[[Planner, str], AdapterStep]:
         kept = [other for other in others if weights[other] > 0]
         return merge(planner, code, kept, [weights[other] for other in kept])
 
+    said = (weigh.__doc__ or "").splitlines()[0]
+    adapter.__doc__ = f"Other languages' adapters, merged {said[0].lower()}{said[1:]}"
     return adapter
 
 
@@ -44,6 +45,7 @@ def merge(planner: Planner, code: str, others: Sequence[str], weights: Sequence[
 
 
 def equally(planner: Planner, code: str, others: list[str]) -> list[float]:
+    """Equally."""
     return [1 / len(others)] * len(others)
 
 
@@ -59,7 +61,7 @@ def by_typology(planner: Planner, code: str, others: list[str]) -> list[float]:
 
 
 def half_source(planner: Planner, code: str, others: list[str]) -> list[float]:
-    """Half the source language's, half by family: language arithmetic with lambda = 0.5 (arXiv 2404.15737)."""
+    """With half the source language's, half by family: language arithmetic with lambda = 0.5 (arXiv 2404.15737)."""
     near = by_family(planner, code, others)
     return [0.5 * w + 0.5 * (other == planner.source_codes[0]) for other, w in zip(others, near, strict=True)]
 
@@ -82,8 +84,9 @@ def side_by_side(planner: Planner, code: str) -> AdapterStep:
 
 
 def automatic(planner: Planner, code: str) -> AdapterStep:
-    """Its own where there is text enough for one; else half the source's, half its family's. Never the nearest
-    language's alone, which was published as worse than none (arXiv 2601.16629).
+    """Its own where there is text enough for one; else half the source's, half its family's.
+
+    Never the nearest language's alone, which was published as worse than none (arXiv 2601.16629).
     """
     if code in planner.source_codes or planner.has_ready(code) or planner.has_lines(code, ENOUGH):
         return planner.language_adapter(code)

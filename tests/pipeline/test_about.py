@@ -46,5 +46,7 @@ def test_every_method_has_words_for_a_legend() -> None:
     assert all(text.isprintable() and len(text) < 300 for text in words.values())
     assert words["madx"] == "trains a task adapter over the source's language adapter; evaluated with the target's"
     assert "BAD-X" in words["bad-x"]
-    assert "merged" in words["merge-mean"]
+    assert "merged equally" in words["merge-mean"]
+    assert "merged by nearness in the family tree" in words["merge-family"]
+    assert len(set(words.values())) >= len(words) - 1  # madx and those that differ in stage two's numbers alone
     assert words["full-target-mlm"].startswith("trains every weight over no language adapter")
