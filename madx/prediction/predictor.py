@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+from weakref import finalize
 
 from madx.adapters.setup import Stack
 from madx.config import InputError
@@ -37,7 +38,7 @@ class Predictor:
 
     `origin`: a run's folder, or a task adapter's folder or address. `task`, `method`, `seed`: of a run, where it has
     several; None: the best on the source's dev set. `adapters`: further languages' adapters, language to address.
-    Raises InputError in one line.
+    It closes itself when nothing needs it any more, or at the end of a `with`. Raises InputError in one line.
     """
 
     def __init__(
@@ -64,7 +65,14 @@ class Predictor:
         self._loaded: tuple[Path, TaskModel] | None = None
         self._names: dict[Path, str] = {}  # of the languages' parts that are in the encoder
         self._borrowed = ExitStack()
+        finalize(self, self._borrowed.close)  # at the interpreter's end too, while there is still what it takes
         self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def reader(self, pretokenized: bool = False) -> Reader:
         """What reads text and rows for this task."""

@@ -1,6 +1,7 @@
 """Predictions that people can use: every kind of task, format, and way in."""
 
 import csv
+import gc
 import io
 import json
 import shutil
@@ -106,12 +107,24 @@ def test_prediction_equals_evaluation(project: Path) -> None:
     best = max(models, key=lambda model: model["dev"])
     predictor = madx.Predictor(folder, device="cpu")
     assert f"{best['method']}, seed {best['seed']}, dev {best['dev']:.1f}" in predictor.chosen.note
-    with pytest.raises(InputError, match="item 1: no model for 'fao'.*there are: eng, swe"):
-        madx.Predictor(folder, method="madx", device="cpu").predict(["x"], "fao")
-    for asked, message in (({"method": "mad"}, "no method 'mad', did you mean 'madx'"), ({"seed": 9}, "--seed 9: the"),
+    assert predictor.chosen.note.endswith(": the best on the source's dev set")
+    alone = madx.Predictor(folder, method="madx", device="cpu")
+    assert alone.chosen.note.endswith(": as asked; of its seeds the best on the source's dev set")
+    with pytest.raises(InputError) as refused:
+        alone.predict(["x"], "fao")
+    assert str(refused.value) == (
+        "item 1: no model for 'fao'; known: eng, swe (with its adapter, --adapter fao=ADDRESS; "
+        "--method task-only or full: any language)"
+    )
+    asked = madx.Predictor(folder, method="task-only", seed=2, device="cpu")
+    assert asked.chosen.note.endswith(": as asked")
+    assert asked.predict(["hunden sover"], "fao")[0]["prediction"]["labels"]  # it is so
+    with pytest.raises(InputError, match="no method 'tlr'; known: full, madx, task-only$"):
+        madx.Predictor(folder, method="tlr")
+    for wrong, message in (({"method": "mad"}, "no method 'mad', did you mean 'madx'"), ({"seed": 9}, "--seed 9: the"),
                            ({"task": "x"}, "no task 'x'")):  # fmt: skip
         with pytest.raises(InputError, match=message):
-            madx.Predictor(folder, **asked)  # type: ignore[arg-type]
+            madx.Predictor(folder, **wrong)  # type: ignore[arg-type]
 
 
 def test_languages_are_mixed_and_each_line_gets_its_own_adapter(project: Path) -> None:
@@ -293,3 +306,43 @@ def test_the_command(task_adapter: TaskAdapter, tmp_path: Path) -> None:
 
 def test_a_blank_record_has_nothing_to_label() -> None:
     assert Record("a:1").is_blank
+
+
+def test_a_misspelt_folder_is_no_address_of_the_hub(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked of the network, whatever else was asked."""
+    monkeypatch.setattr("madx.prediction.models.fetch", lambda address: pytest.fail(f"fetches {address}"))
+    Path("results/nds-pos").mkdir(parents=True)
+    Path("a.txt").write_text("x\n")
+    for origin, meant in (("results/nds-poss", "; did you mean results/nds-pos?"), ("results/other", "")):
+        done = CliRunner().invoke(app, ["predict", origin, "a.txt", "--method", "madx", "--adapter", "swe=me/mini"])
+        assert isinstance(done.exception, InputError)  # status 2
+        assert str(done.exception) == (
+            f"no folder {origin} here{meant} (a Hub address is OWNER/REPOSITORY/NAME, or hub: and that)"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- in Python
+
+
+def test_a_script_ends_without_a_word(task_adapter: TaskAdapter) -> None:
+    """Nothing was closed, nor is it taken away."""
+    script = f"""
+import madx
+predictor = madx.Predictor({str(task_adapter("tagging"))!r}, device="cpu")
+print(len(predictor.predict(["Anna ser"])))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_with_and_without_a_name_it_closes_itself(task_adapter: TaskAdapter) -> None:
+    with madx.Predictor(task_adapter("tagging"), device="cpu") as predictor:
+        predictor.predict(["Anna ser"])
+        encoder = predictor.encoder
+        assert encoder.adapters.names
+    assert not encoder.adapters.names
+    predictor.predict(["Anna ser"])  # loads again
+    assert encoder.adapters.names
+    del predictor
+    gc.collect()
+    assert not encoder.adapters.names
