@@ -4,6 +4,7 @@ import csv
 import gc
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -208,6 +209,38 @@ def test_conllu_keeps_its_lines_and_the_label_has_its_column(same: Callable[[str
     assert [row["text"][a:b] for a, b in row["prediction"]["offsets"]] == ["Anna", "ser", "'n", "."]
 
 
+def test_a_sentence_of_conllu_is_one_row_with_its_name_and_text(same: Callable[[str], Same], tmp_path: Path) -> None:
+    """Words that are written as one have its place; comments alone and blank lines are no rows, and stay in CoNLL-U."""
+    words = "1-2\tIm\n1\tIn\n2\tdem\n3\tWald\n4\t.\n\n\n1\tJa\n".replace("\n", "\t_" * 8 + "\n")
+    content = f"# newdoc\n\n# sent_id = d-1\n# text = Im Wald.\n{words}\n".replace("\n" + "\t_" * 8, "\n")
+    path = file(tmp_path / "a.conllu", content)
+    first, last = map(json.loads, written(same("tagging"), path, "jsonl").splitlines())
+    assert (first["sent_id"], first["text"], last["text"]) == ("d-1", "Im Wald.", "Ja")
+    assert first["prediction"]["tokens"] == ["In", "dem", "Wald", "."]
+    assert first["prediction"]["offsets"] == [[0, 2], [0, 2], [3, 7], [7, 8]]
+    assert "sent_id" not in last
+    topics = [json.loads(line) for line in written(same("classification"), path, "jsonl").splitlines()]
+    assert [(row.get("sent_id"), row["text"]) for row in topics] == [("d-1", "Im Wald."), (None, "Ja")]
+    table = written(same("classification"), path, "tsv").splitlines()
+    assert table == ["sent_id\ttext\tprediction\tprobability", "d-1\tIm Wald.\tb\t0.500000", "\tJa\tb\t0.500000"]
+    whole = written(same("classification"), path).replace("# mine = b\n", "")
+    assert whole == content
+    assert [line.split("\t")[:2] for line in written(same("tagging"), path).splitlines()] == [
+        line.split("\t")[:2] for line in content.splitlines()
+    ]
+    broken = file(tmp_path / "b.conllu", content.replace("1-2\t", "1-999999\t"))
+    assert json.loads(written(same("tagging"), broken, "jsonl").splitlines()[0])["text"] == "In dem Wald ."
+    again = file(tmp_path / "a.jsonl", written(same("tagging"), path, "jsonl"))
+    assert written(same("tagging"), again, "conllu").startswith("# sent_id = d-1\n# text = Im Wald.\n")
+
+
+def test_the_output_names_its_own_option(task_adapter: TaskAdapter, tmp_path: Path) -> None:
+    path = str(file(tmp_path / "a.txt", "Anna\n"))
+    done = CliRunner().invoke(app, ["predict", str(task_adapter("tagging")), path, "--output", "th.xlsx"])
+    assert isinstance(done.exception, InputError)
+    assert str(done.exception) == "th.xlsx: its name doesn't say its format; say --to text, tsv, csv, conllu or jsonl"
+
+
 def test_universal_tags_go_to_their_column(same: Callable[[str], Same], tmp_path: Path) -> None:
     predictor = same("tagging")
     task = predictor.chosen.task.model_copy(update={"labels": ("NOUN", "VERB")})
@@ -306,6 +339,21 @@ def test_the_command(task_adapter: TaskAdapter, tmp_path: Path) -> None:
 
 def test_a_blank_record_has_nothing_to_label() -> None:
     assert Record("a:1").is_blank
+
+
+@pytest.mark.parametrize("kind", ["tagging", "classification"])
+def test_a_note_says_where_the_encoder_cant_read_the_text(task_adapter: TaskAdapter, tmp_path: Path, kind: str) -> None:
+    rows = [{"text": text, "language": code} for text, code in (("Anna ser", "swe"), ("ฉัน ฉัน", "tha"), ("ฉัน", "tha"))]
+    path, adapter = file(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows))), str(task_adapter(kind))
+    done = CliRunner().invoke(app, ["predict", adapter, str(path)])
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1, done.stderr
+    assert re.fullmatch(r"note: tha: \d+ % of the tokens of this text are unknown to the encoder; .*", notes[0])
+    unsaid = file(tmp_path / "b.txt", "ฉัน\n")
+    assert re.search(
+        r"^note: \d+ % of", CliRunner().invoke(app, ["predict", adapter, str(unsaid)]).stderr, re.MULTILINE
+    )
+    assert CliRunner().invoke(app, ["predict", adapter, str(path), "--quiet"]).stderr == ""
 
 
 def test_a_misspelt_folder_is_no_address_of_the_hub(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
