@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +14,10 @@ from madx.cli.options import Debug, Device, Quiet
 from madx.config import InputError, nearest
 
 if TYPE_CHECKING:
-    from madx.prediction.predictor import Predictor
+    from madx.prediction.predictor import Labelled, Predictor
     from madx.prediction.records import Format, Record
 
+UNKNOWN = 0.01  # share of a language's tokens above which a note says so
 PART = 2000  # records that are computed at once
 
 Origin = Annotated[
@@ -65,7 +67,7 @@ def predict(
     if file is not None and not file.exists():
         raise InputError(f"{file}: no such file")
     read_as = _format("--format", format_) if format_ else format_of(file or Path())
-    write_as = _format("--to", to) if to else format_of(output) if output else None
+    write_as = _format("--to", to) if to else format_of(output, "--to") if output else None
     predictor = Predictor(
         origin, task, method=method, seed=seed, adapters=adapter_options(adapter or []), device=device
     )
@@ -73,7 +75,8 @@ def predict(
         print(f"with {predictor.chosen.note}", file=sys.stderr)
     records = _records(predictor, file, read_as, format_ is not None, pretokenized)
     predictor.check(records, language)
-    lines = _lines(predictor, records, language, write_as or default_format(read_as, predictor.chosen.task))
+    write_as = write_as or default_format(read_as, predictor.chosen.task)
+    lines = _lines(predictor, records, language, write_as, quiet)
     if output is None:
         for line in lines:
             sys.stdout.write(line)
@@ -100,15 +103,34 @@ def _records(predictor: Predictor, file: Path | None, read_as: Format, said: boo
     return predictor.reader(pretokenized).read(source, read_as, said)
 
 
-def _lines(predictor: Predictor, records: list[Record], language: str | None, write_as: Format) -> Iterator[str]:
+def _lines(
+    predictor: Predictor, records: list[Record], language: str | None, write_as: Format, quiet: bool
+) -> Iterator[str]:
     from madx.prediction.writers import write
 
-    labelled = (
+    labelled = [
         one
         for start in range(0, len(records), PART)
         for one in predictor.label(records[start : start + PART], language)
-    )
-    yield from write(list(labelled), predictor.chosen.task, write_as)
+    ]
+    for note in () if quiet else _unknown(labelled, language):
+        print(f"note: {note}", file=sys.stderr)
+    yield from write(labelled, predictor.chosen.task, write_as)
+
+
+def _unknown(labelled: list[Labelled], language: str | None) -> Iterator[str]:
+    """Of each language, where the encoder doesn't know its letters."""
+    tokens, unknown = Counter[str](), Counter[str]()
+    for one in labelled:
+        name = one.record.language or language
+        tokens[f"{name}: " if name else ""] += one.tokens
+        unknown[f"{name}: " if name else ""] += one.unknown
+    for name, count in unknown.items():
+        if count > UNKNOWN * tokens[name]:
+            yield (
+                f"{name}{100 * count / tokens[name]:.0f} % of the tokens of this text are unknown to the encoder; "
+                "labels of such text mean little"
+            )
 
 
 def serve(

@@ -102,6 +102,7 @@ class Chosen(NamedTuple):
     aliases: dict[str, str]  # their other names in lower case, to their codes
     any_language: Folders | None  # for a language that isn't among them
     note: str  # what was chosen, in one line
+    any_language_by: tuple[str, ...] = ()  # methods of the run that label in any language
 
     def folders(self, language: str | None, where: str) -> Folders:
         """Raises InputError where nothing answers for the language."""
@@ -111,10 +112,10 @@ class Chosen(NamedTuple):
             return self.any_language
         found = self.languages.get(self.aliases.get(language.lower(), language), self.any_language)
         if found is None:
-            known = sorted(self.languages)
+            anything = f"; --method {' or '.join(self.any_language_by)}: any language" if self.any_language_by else ""
             raise InputError(
-                f"{where}: no model for '{language}'{nearest(language, known)}; there are: {', '.join(known)[:300]}; "
-                f"or give its adapter: --adapter {language}=ADDRESS"
+                f"{where}: no model for '{language}'{_known(language, sorted(self.languages))} "
+                f"(with its adapter, --adapter {language}=ADDRESS{anything})"
             )
         return found
 
@@ -151,14 +152,19 @@ def choose(origin: str, task: str | None, method: str | None, seed: int | None, 
     Of a run, the model with the best dev score that fits what is asked. Raises InputError, or RunError for a download.
     """
     folder = Path(origin).expanduser()
-    own = {_code(name): fetch(parse_address(address)) for name, address in adapters.items()}
     if (folder / MODELS).exists():
-        return _of_run(folder, task, method, seed, own)
+        return _of_run(folder, task, method, seed, _fetched(adapters))
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: a run without {MODELS}; run its recipe again: nothing is trained twice")
+    address = parse_address(origin)
     if method is not None or seed is not None:
         raise InputError(f"{origin}: not a run's folder, so there is no method and no seed to choose")
-    return _of_adapter(fetch(parse_address(origin)), origin, task, own)
+    return _of_adapter(fetch(address), origin, task, _fetched(adapters))
+
+
+def _fetched(adapters: Mapping[str, str]) -> dict[str, Path]:
+    addresses = {_code(name): parse_address(address) for name, address in adapters.items()}
+    return {code: fetch(address) for code, address in addresses.items()}
 
 
 def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None, own: Mapping[str, Path]) -> Chosen:
@@ -169,10 +175,13 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
         _named("method", method, list(dict.fromkeys(model.method for model in rows)), folder)
     if seed is not None and seed not in {model.seed for model in rows}:
         raise InputError(f"--seed {seed}: the run has {', '.join(sorted({str(model.seed) for model in rows}))}")
+    methods = dict.fromkeys(m.method for m in rows)
+    any_language = tuple(name for name in methods if _for_any_language([m for m in rows if m.method == name]))
     rows = [m for m in rows if method in (None, m.method) and seed in (None, m.seed)]
     if not rows or task not in known.tasks:
         raise InputError(f"{folder}: no model of '{task}' with method {method} and seed {seed}")
     best = max(rows, key=lambda model: -1.0 if model.dev is None else model.dev)  # of equals the recipe's first
+    why = _why(method, seed, len({(m.method, m.seed) for m in rows}))
     rows = [m for m in rows if (m.method, m.seed) == (best.method, best.seed)]
 
     def place(name: str) -> Path:
@@ -189,25 +198,44 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
         )
         for m in rows
     }
-    alike = {found.task for found in languages.values()}
     languages |= {code: Folders(place(best.task_model), ((found, stored_in(found)),)) for code, found in own.items()}
-    bare = len(alike) == 1 and not any(model.below for model in rows)
     about = known.tasks[task]
     dev = "" if best.dev is None else f", dev {best.dev:.1f}"
-    why = "" if method is not None and seed is not None else ": the best on the source's dev set"
     return Chosen(
         about.spec(task), known.encoder, known.digest, best.trains, _adapts(best),
         about.max_length, languages, _aliases(languages),
-        Folders(place(best.task_model)) if bare else None, f"{task}: {best.method}, seed {best.seed}{dev}{why}",
+        Folders(place(best.task_model)) if _for_any_language(rows) else None,
+        f"{task}: {best.method}, seed {best.seed}{dev}: {why}", any_language,
     )  # fmt: skip
+
+
+def _for_any_language(rows: Sequence[Model]) -> bool:
+    """Whether a method has one model for all languages, with no language's adapter in it."""
+    return not any(m.below for m in rows) and len({m.task_model for m in rows}) == len({m.seed for m in rows})
+
+
+def _why(method: str | None, seed: int | None, possible: int) -> str:
+    best = "the best on the source's dev set"
+    if method is None and seed is None:
+        return best
+    if possible == 1:
+        return "as asked"
+    return f"as asked; {'of its methods' if method is None else 'of its seeds'} {best}"
+
+
+def _known(asked: str, known: Sequence[str]) -> str:
+    """The nearest of them, or all."""
+    return nearest(asked, list(known)) or f"; there are: {', '.join(known)[:300]}"
 
 
 def _named(what: str, asked: str | None, known: list[str], folder: Path) -> str:
     if asked is None and len(known) == 1:
         return known[0]
     if asked is None or asked not in known:
-        said = f"no {what} '{asked}'{nearest(asked, known)}" if asked else f"which {what}? Say --{what}"
-        raise InputError(f"{folder}: {said}; there are: {', '.join(known)}")
+        said = (
+            f"no {what} '{asked}'{_known(asked, known)}" if asked else f"which {what}? Say --{what}: {', '.join(known)}"
+        )
+        raise InputError(f"{folder}: {said}")
     return asked
 
 

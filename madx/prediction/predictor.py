@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
+from weakref import finalize
 
 from madx.adapters.setup import Stack
 from madx.config import InputError
@@ -30,6 +31,8 @@ class Labelled(NamedTuple):
 
     record: Record
     predicted: list[tuple[Any, dict[str, Any]]]
+    tokens: int = 0  # that the encoder read of it ...
+    unknown: int = 0  # ... and which of them it doesn't know
 
 
 class Predictor:
@@ -37,7 +40,7 @@ class Predictor:
 
     `origin`: a run's folder, or a task adapter's folder or address. `task`, `method`, `seed`: of a run, where it has
     several; None: the best on the source's dev set. `adapters`: further languages' adapters, language to address.
-    Raises InputError in one line.
+    It closes itself when nothing needs it any more, or at the end of a `with`. Raises InputError in one line.
     """
 
     def __init__(
@@ -64,7 +67,14 @@ class Predictor:
         self._loaded: tuple[Path, TaskModel] | None = None
         self._names: dict[Path, str] = {}  # of the languages' parts that are in the encoder
         self._borrowed = ExitStack()
+        finalize(self, self._borrowed.close)  # at the interpreter's end too, while there is still what it takes
         self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def reader(self, pretokenized: bool = False) -> Reader:
         """What reads text and rows for this task."""
@@ -98,7 +108,7 @@ class Predictor:
         for number, record in enumerate(records):
             if not record.is_blank:
                 groups.setdefault(record.language or language, []).append(number)
-        found: list[list[tuple[Any, dict[str, Any]]]] = [[] for _ in records]
+        found = [Labelled(record, []) for record in records]
         with self._lock:
             for code, numbers in groups.items():
                 model = self.ready(code, records[numbers[0]].where)
@@ -107,9 +117,16 @@ class Predictor:
                 if read is not None:  # the encoder alone: a person gets back what was given
                     inputs = [(n, everywhere(romaniser(read), given)) for n, given in inputs]
                 examples = [Example(str(i), given, None) for i, (_, given) in enumerate(inputs)]
-                for (number, _), told in zip(inputs, model.explain(examples), strict=True):
-                    found[number].append(told)
-        return [Labelled(record, predicted) for record, predicted in zip(records, found, strict=True)]
+                features = model.features(examples)
+                for (number, _), told in zip(inputs, model.explain(examples, features), strict=True):
+                    found[number].predicted.append(told)
+                for feature in features:
+                    number = inputs[feature.example][0]
+                    tokens, unknown = model.tokens.known(feature.sequences)
+                    found[number] = found[number]._replace(
+                        tokens=found[number].tokens + tokens, unknown=found[number].unknown + unknown
+                    )
+        return found
 
     def _inputs(self, record: Record) -> list[Any]:
         return [sentence.words for sentence in record.sentences] if self.kind.OF_WORDS else [record.inputs]

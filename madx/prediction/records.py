@@ -24,6 +24,7 @@ _SUFFIXES: dict[str, Format] = {
     ".txt": "text", ".tsv": "tsv", ".csv": "csv", ".conllu": "conllu", ".jsonl": "jsonl", ".ndjson": "jsonl",
 }  # fmt: skip
 LANGUAGE = "language"  # the column, key or comment that names a line's language
+SENTENCE = "sent_id"  # the comment that names a sentence, and its key or column
 _TOKENS = ("tokens", "words", "token")
 _COMMENT = re.compile(r"#\s*(\w+)\s*=\s*(.*)")
 
@@ -50,12 +51,17 @@ class Record(NamedTuple):
     def is_blank(self) -> bool:
         return not self.sentences and self.inputs is None
 
+    @property
+    def is_row(self) -> bool:
+        """Else it only stands between the sentences of a file with a word a line."""
+        return not (self.is_blank and self.lines)
 
-def format_of(path: Path) -> Format:
-    """By its extension. Raises InputError."""
+
+def format_of(path: Path, option: str = "--format") -> Format:
+    """By its extension. `option`: what else says it. Raises InputError."""
     known = _SUFFIXES.get(suffix_of(path))
     if known is None:
-        raise InputError(f"{path}: its name doesn't say its format; say --format {', '.join(FORMATS[:-1])} or jsonl")
+        raise InputError(f"{path}: its name doesn't say its format; say {option} {', '.join(FORMATS[:-1])} or jsonl")
     return known
 
 
@@ -171,7 +177,7 @@ class Reader:
             if block:
                 yield self._of_block(source, block, conllu)
                 block = []
-            yield Record(f"{source}:{number}")
+            yield Record(f"{source}:{number}", lines=(line,), conllu=conllu)
         if block:
             yield self._of_block(source, block, conllu)
 
@@ -201,18 +207,24 @@ class Reader:
                 raise InputError(f"{where}: an empty word")
             words.append(word)
             at.append(i)
+        lines = tuple(line for _, line in block)
         text = comments.get("text")
-        places = _places(words, text) if isinstance(text, str) else None
+        places = None
+        if isinstance(text, str):
+            places = _places(words, text)
+            if places is None and conllu:
+                places = _places_as_written(lines, len(words), text)
         if places is None:
             text, places = _joined(words)
         assert isinstance(text, str)
-        record = Record(f"{source}:{block[0][0]}", text, comments.get(LANGUAGE), lines=tuple(line for _, line in block),
-                        at=tuple(at), conllu=conllu)  # fmt: skip
+        row = {SENTENCE: comments[SENTENCE]} if SENTENCE in comments else {}
+        record = Record(f"{source}:{block[0][0]}", text, comments.get(LANGUAGE), row, lines=lines, at=tuple(at),
+                        conllu=conllu)  # fmt: skip
         if not words:
             return record
         if self.kind.OF_WORDS:
             return record._replace(sentences=(Sentence(words, places),))
-        row = {self.task.columns.text: text}
+        row[self.task.columns.text] = text
         return record._replace(row=row, inputs=self.kind.plain(row, self.task, record.where))
 
 
@@ -223,6 +235,24 @@ def _joined(words: Sequence[str]) -> tuple[str, list[Span]]:
         places.append((start, start + len(word)))
         start += len(word) + 1
     return " ".join(words), places
+
+
+def _places_as_written(lines: Sequence[str], words: int, text: str) -> list[Span] | None:
+    """Of the words of CoNLL-U where some are written as one (`2-3  im`): each of those has the place of all."""
+    written: list[tuple[str, int]] = []  # what is written, and how many words it is
+    inside = 0
+    for fields in (line.split("\t") for line in lines if not line.startswith("#")):
+        if several := re.fullmatch(r"(\d{1,6})-(\d{1,6})", fields[0]):
+            inside = int(several[2]) - int(several[1]) + 1
+            written.append((fields[1], inside))
+        elif fields[0].isdecimal() and inside > 0:
+            inside -= 1
+        elif fields[0].isdecimal():
+            written.append((fields[1], 1))
+    found = _places([word for word, _ in written], text)
+    if found is None or sum(count for _, count in written) != words:
+        return None
+    return [place for place, (_, count) in zip(found, written, strict=True) for _ in range(count)]
 
 
 def _places(words: Sequence[str], text: str) -> list[Span] | None:

@@ -11,7 +11,7 @@ from madx.catalog.task import TaskSpec
 from madx.config import InputError
 from madx.corpora.tables import Row
 from madx.prediction.predictor import Labelled
-from madx.prediction.records import LANGUAGE, Format, Sentence
+from madx.prediction.records import LANGUAGE, SENTENCE, Format, Sentence
 from madx.tasks.kinds import kind_of
 from madx.tasks.schemes import are_entities, entities
 from madx.tasks.sentences import UPOS
@@ -95,7 +95,8 @@ def _spans(labelled: Labelled, number: int, sentence: Sentence) -> Iterator[Row]
 
 def _json_lines(found: Sequence[Labelled], task: TaskSpec) -> Iterator[str]:
     for labelled in found:
-        yield f"{json.dumps(as_row(labelled, task), ensure_ascii=False)}\n"
+        if labelled.record.is_row:
+            yield f"{json.dumps(as_row(labelled, task), ensure_ascii=False)}\n"
 
 
 # -------------------------------------------------------------------------------------------- words in columns
@@ -140,12 +141,12 @@ def _words_in_columns(found: Sequence[Labelled], task: TaskSpec) -> Iterator[str
 def _words_in_conllu(found: Sequence[Labelled], task: TaskSpec) -> Iterator[str]:
     for labelled in found:
         record = labelled.record
-        if record.is_blank:
-            yield "\n"
-        elif record.conllu:
-            cells = dict(zip(record.at, _cells(labelled, 0, task), strict=True))
+        if record.conllu:
+            cells = dict(zip(record.at, _cells(labelled, 0, task), strict=True)) if record.at else {}
             for i, line in enumerate(record.lines):
                 yield f"{_with(line, cells[i], task) if i in cells else line}\n"
+        elif record.is_blank:
+            yield "\n"
         else:
             for number, sentence in enumerate(record.sentences):
                 yield from _new_conllu(labelled, number, sentence, task)
@@ -157,8 +158,9 @@ def _new_conllu(labelled: Labelled, number: int, sentence: Sentence, task: TaskS
     record = labelled.record
     if record.language is not None:
         yield f"# {LANGUAGE} = {record.language}\n"
-    if "id" in record.row:
-        yield f"# sent_id = {record.row['id']}{f'-{number + 1}' if len(record.sentences) > 1 else ''}\n"
+    named = record.row.get("id", record.row.get(SENTENCE))
+    if named is not None:
+        yield f"# {SENTENCE} = {named}{f'-{number + 1}' if len(record.sentences) > 1 else ''}\n"
     yield f"# text = {' '.join(record.text[sentence.places[0][0] : sentence.places[-1][1]].split())}\n"
     for i, (word, cells) in enumerate(zip(sentence.words, _cells(labelled, number, task), strict=True)):
         close = i + 1 < len(sentence.places) and sentence.places[i][1] == sentence.places[i + 1][0]
@@ -203,6 +205,7 @@ def _rows_in_text(found: Sequence[Labelled], task: TaskSpec) -> Iterator[str]:
 
 def _table(found: Sequence[Labelled], task: TaskSpec, delimiter: str) -> Iterator[str]:
     """The columns that were read, `prediction` and `probability`, quoted where they must be."""
+    found = [labelled for labelled in found if labelled.record.is_row]
     names = list(dict.fromkeys(name for labelled in found for name in labelled.record.row))
     names = [name for name in names if name not in (PREDICTION, PROBABILITY)]
     yield _line([*names, PREDICTION, PROBABILITY], delimiter)
@@ -232,5 +235,5 @@ def _comments_in_conllu(found: Sequence[Labelled], task: TaskSpec) -> Iterator[s
         if record.at:
             yield f"# {task.name} = {_value(labelled, task)[0]}\n"
         yield from (f"{line}\n" for line in record.lines)
-        if record.is_blank:
+        if record.is_blank and not record.lines:
             yield "\n"

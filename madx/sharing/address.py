@@ -5,9 +5,12 @@
     https://example.org/adapters/swe                  a folder on a web server
     ./adapters/swe                                    a folder here
 
+`hub:` before a repository says outright that it is one: `hub:results/swe` where there is a folder `results` here.
+
 A place that holds several adapters has an `index.json` (see index.py), the same in all three.
 """
 
+import difflib
 import re
 from pathlib import Path
 from typing import Literal
@@ -28,7 +31,10 @@ class Address(Frozen):
 
 
 def parse_address(text: str, revision: str | None = None, beside: Path | None = None) -> Address:
-    """What a person wrote. A folder that exists wins over a Hub repository of that name. Raises InputError."""
+    """What a person wrote. A folder that exists wins over a Hub repository of that name.
+
+    What would lie in a folder that exists, or in results/, was meant as a folder. Raises InputError.
+    """
     if re.match(r"https?://", text):
         parts = urlsplit(text)
         if parts.username is not None or parts.password is not None:
@@ -43,11 +49,23 @@ def parse_address(text: str, revision: str | None = None, beside: Path | None = 
             return Address(kind="local", place=str(folder))
     if text.startswith((".", "/", "~")):
         return Address(kind="local", place=str(Path(text).expanduser()))
-    name, _, at = text.partition("@")
+    said, name = text.startswith("hub:"), text.removeprefix("hub:")
+    if not said and "/" in text and (text.startswith("results/") or Path(text).parent.is_dir()):
+        raise InputError(no_folder(text))
+    name, _, at = name.partition("@")
     match = re.fullmatch(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)((?:/[A-Za-z0-9][\w.-]*)*)", name)
     if match is None or ".." in text:
         raise InputError(f"'{text}': neither a folder here, nor OWNER/REPOSITORY on the Hub, nor https://...")
     return Address(kind="hub", place=match[1], path=match[2].lstrip("/"), revision=revision or at or None)
+
+
+def no_folder(text: str) -> str:
+    """The message for a folder that isn't there, with the one beside it that was perhaps meant."""
+    path = Path(text)
+    beside = [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, beside, n=1)
+    meant = f"; did you mean {text.rstrip('/').removesuffix(path.name)}{close[0]}?" if close else ""
+    return f"no folder {text} here{meant} (a Hub address is OWNER/REPOSITORY/NAME, or hub: and that)"
 
 
 def push_address(text: str) -> Address:

@@ -17,7 +17,7 @@ from madx.config import InputError, RunError, digest, file_digest, first_line
 from madx.foreign import inside, read_small, without_links
 from madx.formats.manifest import FILES, MANIFEST, PACKED, WEIGHT_FILES, check, file_digests, read_manifest
 from madx.formats.vocabulary import without_vocabulary
-from madx.sharing.address import Address
+from madx.sharing.address import Address, no_folder
 from madx.sharing.download import download, limit_of
 from madx.sharing.index import INDEX, Entry, local_entries, read_index
 from madx.store import fsync_file, io_errors, locked, sweep
@@ -34,7 +34,7 @@ def fetch(address: Address) -> Path:
     if address.kind == "local":
         folder = Path(address.place) / address.path
         if not folder.is_dir():
-            raise InputError(f"{address}: no such directory")
+            raise InputError(no_folder(str(address)))
         without_links(folder, FILES)
     elif address.kind == "hub":
         folder = _from_hub(address)
@@ -64,7 +64,7 @@ def entries_of(address: Address) -> list[Entry]:
     if address.kind == "local":
         place = Path(address.place)
         if not place.is_dir():
-            raise InputError(f"{address}: no such directory")
+            raise InputError(no_folder(str(address)))
         return local_entries(place)
     if address.kind == "http":
         with TemporaryDirectory() as scratch:

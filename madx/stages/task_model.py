@@ -77,9 +77,8 @@ class TaskModel:
         (decoded,) = self._said(features, self.kind.decode)
         return self.kind.join(examples, features, decoded, self.task)
 
-    def explain(self, examples: Sequence[Example]) -> list[tuple[Any, dict[str, Any]]]:
-        """The same, each with what is told of it beside: its probabilities, ..."""
-        features = self.features(examples)
+    def explain(self, examples: Sequence[Example], features: Sequence[Feature]) -> list[tuple[Any, dict[str, Any]]]:
+        """The same, each with what is told of it beside: its probabilities, ... `features`: of the examples."""
         decoded, confidence = self._said(features, self.kind.decode, self.kind.confidence)
         predicted = self.kind.join(examples, features, decoded, self.task)
         return list(zip(predicted, self.kind.explain(examples, features, decoded, confidence, self.task), strict=True))

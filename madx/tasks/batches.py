@@ -124,6 +124,11 @@ class Tokens:
         out = self.tokenizer(read, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [places[start][0] for start, end in out["offset_mapping"] if start < end]
 
+    def known(self, sequences: Sequence[Sequence[int]]) -> tuple[int, int]:
+        """How many tokens there are, those that join sequences not counted, and how many are the unknown one."""
+        ids = [i for sequence in sequences for i in sequence if i not in (self.cls, self.sep)]
+        return len(ids), ids.count(self.tokenizer.unk_token_id)
+
     def parts(self, words: Sequence[str]) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
         """A sentence in parts that fit, split between words: each part's first word, and its words' subwords."""
         room = self.max_length - 2

@@ -1,8 +1,10 @@
 """Predictions that people can use: every kind of task, format, and way in."""
 
 import csv
+import gc
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -106,12 +108,24 @@ def test_prediction_equals_evaluation(project: Path) -> None:
     best = max(models, key=lambda model: model["dev"])
     predictor = madx.Predictor(folder, device="cpu")
     assert f"{best['method']}, seed {best['seed']}, dev {best['dev']:.1f}" in predictor.chosen.note
-    with pytest.raises(InputError, match="item 1: no model for 'fao'.*there are: eng, swe"):
-        madx.Predictor(folder, method="madx", device="cpu").predict(["x"], "fao")
-    for asked, message in (({"method": "mad"}, "no method 'mad', did you mean 'madx'"), ({"seed": 9}, "--seed 9: the"),
+    assert predictor.chosen.note.endswith(": the best on the source's dev set")
+    alone = madx.Predictor(folder, method="madx", device="cpu")
+    assert alone.chosen.note.endswith(": as asked; of its seeds the best on the source's dev set")
+    with pytest.raises(InputError) as refused:
+        alone.predict(["x"], "fao")
+    assert str(refused.value) == (
+        "item 1: no model for 'fao'; known: eng, swe (with its adapter, --adapter fao=ADDRESS; "
+        "--method task-only or full: any language)"
+    )
+    asked = madx.Predictor(folder, method="task-only", seed=2, device="cpu")
+    assert asked.chosen.note.endswith(": as asked")
+    assert asked.predict(["hunden sover"], "fao")[0]["prediction"]["labels"]  # it is so
+    with pytest.raises(InputError, match="no method 'tlr'; known: full, madx, task-only$"):
+        madx.Predictor(folder, method="tlr")
+    for wrong, message in (({"method": "mad"}, "no method 'mad', did you mean 'madx'"), ({"seed": 9}, "--seed 9: the"),
                            ({"task": "x"}, "no task 'x'")):  # fmt: skip
         with pytest.raises(InputError, match=message):
-            madx.Predictor(folder, **asked)  # type: ignore[arg-type]
+            madx.Predictor(folder, **wrong)  # type: ignore[arg-type]
 
 
 def test_languages_are_mixed_and_each_line_gets_its_own_adapter(project: Path) -> None:
@@ -193,6 +207,38 @@ def test_conllu_keeps_its_lines_and_the_label_has_its_column(same: Callable[[str
     row = json.loads(written(same("tagging"), path, "jsonl").splitlines()[0])
     assert row["text"] == "Anna ser'n."
     assert [row["text"][a:b] for a, b in row["prediction"]["offsets"]] == ["Anna", "ser", "'n", "."]
+
+
+def test_a_sentence_of_conllu_is_one_row_with_its_name_and_text(same: Callable[[str], Same], tmp_path: Path) -> None:
+    """Words that are written as one have its place; comments alone and blank lines are no rows, and stay in CoNLL-U."""
+    words = "1-2\tIm\n1\tIn\n2\tdem\n3\tWald\n4\t.\n\n\n1\tJa\n".replace("\n", "\t_" * 8 + "\n")
+    content = f"# newdoc\n\n# sent_id = d-1\n# text = Im Wald.\n{words}\n".replace("\n" + "\t_" * 8, "\n")
+    path = file(tmp_path / "a.conllu", content)
+    first, last = map(json.loads, written(same("tagging"), path, "jsonl").splitlines())
+    assert (first["sent_id"], first["text"], last["text"]) == ("d-1", "Im Wald.", "Ja")
+    assert first["prediction"]["tokens"] == ["In", "dem", "Wald", "."]
+    assert first["prediction"]["offsets"] == [[0, 2], [0, 2], [3, 7], [7, 8]]
+    assert "sent_id" not in last
+    topics = [json.loads(line) for line in written(same("classification"), path, "jsonl").splitlines()]
+    assert [(row.get("sent_id"), row["text"]) for row in topics] == [("d-1", "Im Wald."), (None, "Ja")]
+    table = written(same("classification"), path, "tsv").splitlines()
+    assert table == ["sent_id\ttext\tprediction\tprobability", "d-1\tIm Wald.\tb\t0.500000", "\tJa\tb\t0.500000"]
+    whole = written(same("classification"), path).replace("# mine = b\n", "")
+    assert whole == content
+    assert [line.split("\t")[:2] for line in written(same("tagging"), path).splitlines()] == [
+        line.split("\t")[:2] for line in content.splitlines()
+    ]
+    broken = file(tmp_path / "b.conllu", content.replace("1-2\t", "1-999999\t"))
+    assert json.loads(written(same("tagging"), broken, "jsonl").splitlines()[0])["text"] == "In dem Wald ."
+    again = file(tmp_path / "a.jsonl", written(same("tagging"), path, "jsonl"))
+    assert written(same("tagging"), again, "conllu").startswith("# sent_id = d-1\n# text = Im Wald.\n")
+
+
+def test_the_output_names_its_own_option(task_adapter: TaskAdapter, tmp_path: Path) -> None:
+    path = str(file(tmp_path / "a.txt", "Anna\n"))
+    done = CliRunner().invoke(app, ["predict", str(task_adapter("tagging")), path, "--output", "th.xlsx"])
+    assert isinstance(done.exception, InputError)
+    assert str(done.exception) == "th.xlsx: its name doesn't say its format; say --to text, tsv, csv, conllu or jsonl"
 
 
 def test_universal_tags_go_to_their_column(same: Callable[[str], Same], tmp_path: Path) -> None:
@@ -293,3 +339,58 @@ def test_the_command(task_adapter: TaskAdapter, tmp_path: Path) -> None:
 
 def test_a_blank_record_has_nothing_to_label() -> None:
     assert Record("a:1").is_blank
+
+
+@pytest.mark.parametrize("kind", ["tagging", "classification"])
+def test_a_note_says_where_the_encoder_cant_read_the_text(task_adapter: TaskAdapter, tmp_path: Path, kind: str) -> None:
+    rows = [{"text": text, "language": code} for text, code in (("Anna ser", "swe"), ("ฉัน ฉัน", "tha"), ("ฉัน", "tha"))]
+    path, adapter = file(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows))), str(task_adapter(kind))
+    done = CliRunner().invoke(app, ["predict", adapter, str(path)])
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1, done.stderr
+    assert re.fullmatch(r"note: tha: \d+ % of the tokens of this text are unknown to the encoder; .*", notes[0])
+    unsaid = file(tmp_path / "b.txt", "ฉัน\n")
+    assert re.search(
+        r"^note: \d+ % of", CliRunner().invoke(app, ["predict", adapter, str(unsaid)]).stderr, re.MULTILINE
+    )
+    assert CliRunner().invoke(app, ["predict", adapter, str(path), "--quiet"]).stderr == ""
+
+
+def test_a_misspelt_folder_is_no_address_of_the_hub(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is asked of the network, whatever else was asked."""
+    monkeypatch.setattr("madx.prediction.models.fetch", lambda address: pytest.fail(f"fetches {address}"))
+    Path("results/nds-pos").mkdir(parents=True)
+    Path("a.txt").write_text("x\n")
+    for origin, meant in (("results/nds-poss", "; did you mean results/nds-pos?"), ("results/other", "")):
+        done = CliRunner().invoke(app, ["predict", origin, "a.txt", "--method", "madx", "--adapter", "swe=me/mini"])
+        assert isinstance(done.exception, InputError)  # status 2
+        assert str(done.exception) == (
+            f"no folder {origin} here{meant} (a Hub address is OWNER/REPOSITORY/NAME, or hub: and that)"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------- in Python
+
+
+def test_a_script_ends_without_a_word(task_adapter: TaskAdapter) -> None:
+    """Nothing was closed, nor is it taken away."""
+    script = f"""
+import madx
+predictor = madx.Predictor({str(task_adapter("tagging"))!r}, device="cpu")
+print(len(predictor.predict(["Anna ser"])))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_with_and_without_a_name_it_closes_itself(task_adapter: TaskAdapter) -> None:
+    with madx.Predictor(task_adapter("tagging"), device="cpu") as predictor:
+        predictor.predict(["Anna ser"])
+        encoder = predictor.encoder
+        assert encoder.adapters.names
+    assert not encoder.adapters.names
+    predictor.predict(["Anna ser"])  # loads again
+    assert encoder.adapters.names
+    del predictor
+    gc.collect()
+    assert not encoder.adapters.names

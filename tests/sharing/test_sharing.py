@@ -19,7 +19,7 @@ from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.card import write_card
 from madx.formats.manifest import check, seal
-from madx.sharing.address import parse_address
+from madx.sharing.address import Address, parse_address
 from madx.sharing.fetch import fetch
 from madx.sharing.push import push
 
@@ -273,6 +273,19 @@ def test_pushing_over_something_else_is_refused(adapter: Path, tmp_path: Path) -
 def test_addresses_that_cannot_be_right(text: str) -> None:
     with pytest.raises(InputError):
         fetch(parse_address(text))
+
+
+def test_a_path_is_no_repository_unless_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "swe").mkdir(parents=True)
+    assert parse_address("me/swe").kind == "hub"
+    assert parse_address("mine/swe").kind == "local"
+    assert parse_address("hub:mine/swee@v2") == Address(kind="hub", place="mine/swee", revision="v2")
+    for text in ("mine/swee", "./mine/swee", "mine/swee/"):
+        with pytest.raises(InputError, match=r"no folder \S*mine/swee/? here; did you mean (\./)?mine/swe\?"):
+            fetch(parse_address(text))
+    with pytest.raises(InputError, match=r"no folder results/a here \(a Hub address is"):
+        parse_address("results/a")
 
 
 def test_where_to_push_is_said_outright_and_nothing_else_is_overwritten(adapter: Path, tmp_path: Path) -> None:

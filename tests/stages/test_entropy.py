@@ -138,7 +138,7 @@ def test_the_mean_of_each_adapters_probabilities(tiny: Encoder, kind: str) -> No
     assert model.kind.decode(said, states, batch) is not None
     assert tiny.adapters.active == mixture
     model.adapts = ProbabilityMean()
-    assert len(model.explain(examples)) == 2
+    assert len(model.explain(examples, model.features(examples))) == 2
     assert tiny.adapters.active == mixture
 
 
