@@ -66,7 +66,10 @@ def refused(project: Path, message: str, *more: str) -> None:
 
 def test_an_unknown_language(project: Path) -> None:
     replace(project, '["swe"]', '["swedsh"]')
-    refused(project, "unknown language 'swedsh', did you mean 'swedish'")
+    refused(project, "targets: unknown language 'swedsh', did you mean 'swedish'")
+    replace(project, '["swedsh"]', '["swe"]')
+    replace(project, 'swe = "swe.txt"', 'swx = "swe.txt"')
+    refused(project, "text: unknown language 'swx', did you mean 'sw")
 
 
 def test_an_unknown_recipe_key(project: Path) -> None:

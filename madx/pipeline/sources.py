@@ -27,9 +27,9 @@ class Sources:
 
     def __init__(self, recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path | None) -> None:
         self.catalogue, self.data, self.beside = catalogue, data, beside
-        self._own_text = {catalogue.language(k).code: v for k, v in recipe.text.items()}
-        self._own_parallel = {catalogue.language(k).code: v for k, v in recipe.parallel.items()}
-        self.ready = {catalogue.language(k).code: v for k, v in recipe.language_adapters.items()}
+        self._own_text = {catalogue.language(k, "text").code: v for k, v in recipe.text.items()}
+        self._own_parallel = {catalogue.language(k, "parallel").code: v for k, v in recipe.parallel.items()}
+        self.ready = {catalogue.language(k, "language_adapters").code: v for k, v in recipe.language_adapters.items()}
         self._digests: dict[Path, str] = {}
         self._texts: dict[str, list[TextSource]] = {}
 
