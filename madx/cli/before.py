@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def check(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe; none: the bundled quick start.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
+    ] = None,
     data: Data = None,
     results: Results = RESULTS,
     catalog: CatalogOption = None,
