@@ -47,7 +47,7 @@ __all__ = [
 
 Tell = Callable[[Progress], None]
 PathLike = str | Path
-HERE = Path("python")  # beside which there are no files but the working directory's
+HERE = Path("no recipe file")  # beside which there are no files but the working directory's
 
 
 @dataclass(frozen=True)

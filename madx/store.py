@@ -62,12 +62,12 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, option: str = "") -> Iterator[Path]:
     """A folder to fill, which becomes `path` when all is in it; else nothing is left.
 
-    Raises InputError where `path` is there, then or before.
+    `option`: by which a person says where. Raises InputError where `path` is there, then or before.
     """
-    taken = f"{path}: is there already; choose a new folder"
+    taken = f"{path}: is there already; choose a new folder{option and f': {option}'}"
     if path.is_symlink() or path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(taken)
     path.parent.mkdir(parents=True, exist_ok=True)

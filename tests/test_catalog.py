@@ -33,7 +33,8 @@ def test_every_task_loads_and_its_languages_exist(catalogue: Catalogue) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("fao", "fao"), ("fo", "fao"), ("Faroese", "fao"), ("ace-Arab", "ace-Arab")]
+    ("name", "code"),
+    [("fao", "fao"), ("fo", "fao"), ("Faroese", "fao"), ("Low German", "nds"), ("ace-Arab", "ace-Arab")],
 )
 def test_a_language_is_found_by_any_of_its_names(catalogue: Catalogue, name: str, code: str) -> None:
     assert catalogue.language(name).code == code
@@ -42,6 +43,11 @@ def test_a_language_is_found_by_any_of_its_names(catalogue: Catalogue, name: str
 def test_an_unknown_language_names_the_nearest(catalogue: Catalogue) -> None:
     with pytest.raises(InputError, match="did you mean 'Faroese'|did you mean 'faroese'"):
         catalogue.language("Faroeese")
+    for mistaken, meant in (("ndz", "nds"), ("gww", "gsw")):  # a code for one of its length
+        with pytest.raises(InputError, match=f"'{mistaken}', did you mean '{meant}'\\? Add languages/{mistaken}.toml"):
+            catalogue.language(mistaken)
+    with pytest.raises(InputError, match=r"^targets: unknown language 'xx'\. Add languages/xx\.toml"):
+        catalogue.language("xx", "targets")
 
 
 def test_own_files_override_the_packaged(tmp_path: Path) -> None:

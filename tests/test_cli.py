@@ -66,7 +66,24 @@ def refused(project: Path, message: str, *more: str) -> None:
 
 def test_an_unknown_language(project: Path) -> None:
     replace(project, '["swe"]', '["swedsh"]')
-    refused(project, "unknown language 'swedsh', did you mean 'swedish'")
+    refused(project, "targets: unknown language 'swedsh', did you mean 'swedish'")
+    replace(project, '["swedsh"]', '["swe"]')
+    replace(project, 'swe = "swe.txt"', 'swx = "swe.txt"')
+    refused(project, "text: unknown language 'swx', did you mean 'sw")
+
+
+def test_a_file_that_a_recipe_names_and_that_is_not_there(project: Path) -> None:
+    replace(project, 'swe = "swe.txt"', 'swe = "text/swee.txt"')
+    refused(project, r"error: text\.swe: text/swee\.txt: no such file in the working directory$")
+    done = madx("check", project.name, "--data", project.name, cwd=project.parent)  # a folder: its recipe.toml
+    assert done.returncode == 2
+    assert f"text.swe: text/swee.txt: no such file in {project.name}, the working directory" in done.stderr
+
+
+def test_a_folder_stands_for_its_recipe_and_its_files_are_found(project: Path) -> None:
+    done = madx("check", project.name, cwd=project.parent)
+    assert done.returncode == 0, done.stderr
+    assert "read: tags eng train: 18 sentences" in done.stdout
 
 
 def test_an_unknown_recipe_key(project: Path) -> None:

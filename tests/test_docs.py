@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -143,18 +144,22 @@ def test_counts_and_make_targets_are_right() -> None:
 
 
 def test_the_first_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its steps 2 to 6, on the quick start's Swiss German, with a few updates."""
+    """Its steps 2 to 7, on the quick start's Swiss German, with a few updates."""
     monkeypatch.chdir(tmp_path)
     lines = (ROOT / "madx" / "quickstart" / "gsw.txt").read_text(encoding="utf-8").splitlines()[:400]
     (tmp_path / "faroese.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "new-text.txt").write_text("Hüt schynt d Sunne.\n", encoding="utf-8")
     page = (ROOT / "docs" / "own-language.md").read_text(encoding="utf-8")
     steps = [line.split() for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
-    assert [words[1] for words in steps] == ["init", "check", "run", "predict"]
+    assert [words[1] for words in steps] == ["init", "check", "run", "predict", "adapters"]
     few = ["language_adapter.steps=3", "task_adapter.epochs=1", 'methods=["madx"]', "seeds=[1]"]
-    for words in steps:
+    said = ""
+    for step in steps:
+        words = [path for word in step for path in (glob(word) if "*" in word else [word])]  # as a shell does
         more = [word for setting in few for word in ("--set", setting)] if words[1] in ("check", "run") else []
         done = CliRunner().invoke(app, [*words[1:], *more])
         assert done.exit_code == 0, (words, done.output, done.exception)
-    assert "Hüt\t" in done.output
+        said += done.output
+    assert "Hüt\t" in said
+    assert (tmp_path / "adapters" / "fao" / "README.md").exists()
     assert (tmp_path / "results" / "fao-pos" / "report.html").exists()

@@ -1,6 +1,7 @@
 """Where languages and tasks are looked for: a user's folders first, then the packaged catalogue."""
 
 from functools import cached_property
+from operator import eq
 from pathlib import Path
 
 from madx.catalog.language import Language, read_language
@@ -55,8 +56,8 @@ class Catalogue:
                 table.setdefault(name.lower(), code)
         return table
 
-    def language(self, name: str) -> Language:
-        """By code, two-letter code, other code or English name. Raises InputError."""
+    def language(self, name: str, key: str | None = None) -> Language:
+        """By code, two-letter code, other code or English name. Raises InputError; `key`: of a recipe that names it."""
         path = self.language_files.get(name)
         if path is not None:
             if name not in self._read:
@@ -64,10 +65,18 @@ class Catalogue:
             return self._read[name]
         code = self._aliases.get(name.lower())
         if code is None:
-            known = [*self.language_files, *self._aliases]
-            hint = nearest(name, known)
-            raise InputError(f"unknown language '{name}'{hint} Add languages/{name}.toml, or see `madx languages`")
+            where = f"{key}: " if key else ""
+            hint = self._nearest_language(name) or "."
+            raise InputError(
+                f"{where}unknown language '{name}'{hint} Add languages/{name}.toml, or see `madx languages`"
+            )
         return self.languages[code]
+
+    def _nearest_language(self, name: str) -> str:
+        """Of a code, before all others, one with a single other letter in its place: of 'ndz' 'nds', not 'nd'."""
+        known = [*self.language_files, *self._aliases]
+        codes = [code for code in known if len(code) == len(name) == 3 and sum(map(eq, code, name)) == 2]
+        return nearest(name, codes or known)
 
     def task(self, name: str) -> TaskSpec:
         path = self.task_files.get(name)

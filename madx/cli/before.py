@@ -13,11 +13,16 @@ from madx.cli.show import print_table
 from madx.pipeline.project import project, read_recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from madx.pipeline.check import Checked
+    from madx.pipeline.init import Made
 
 
 def check(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe; none: the bundled quick start.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
+    ] = None,
     data: Data = None,
     results: Results = RESULTS,
     catalog: CatalogOption = None,
@@ -91,10 +96,28 @@ def init(
     from madx.pipeline.init import init as begin
 
     made = begin(files, to, language, name, task, labels, model)
+    if made.guessed:
+        print(f"guessed {made.language.name} ({made.language.code}) by lingua, which knows 75 languages; "
+              "if that is wrong: --language CODE")  # fmt: skip
     known = "" if made.in_catalogue else f", new: {made.folder}/languages/{made.language.code}.toml"
     print(f"{made.language.name} ({made.language.code}, {made.language.script}){known}")
     print(f"{made.lines:,} lines, about {made.words:,} words")
+    for line in _about_tokens(made, model):
+        print(line)
     print(f"{made.folder}/recipe.toml")
     for what in made.missing:
         print(f"missing: {what}")
     print(f"next: madx check {made.folder}/recipe.toml, then madx run {made.folder}/recipe.toml")
+
+
+def _about_tokens(made: Made, model: str) -> Iterator[str]:
+    if made.tokens is None:
+        yield f"what the tokenizer of {model} makes of it, `madx check` says"
+        return
+    text, english = made.tokens
+    pieces = f"{text.subwords_per_word:.2f} pieces a word (English {english.subwords_per_word:.2f})"
+    can = f"the tokenizer of {model} can write {1 - text.unknown_rate:.1%} of its tokens"
+    yield f"{can}, {pieces}" if made.language.has_spaces else can
+    if text.unknown_rate > 0.01:
+        yield (f"warning: {text.unknown_rate:.1%} of its tokens are unknown to {model}: the script or some letters are "
+               "new to it; take another encoder, --model")  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,14 @@ from madx.cli.options import CatalogOption, Debug, Json
 from madx.config import InputError, nearest
 from madx.pipeline.project import catalogue_of
 
+if TYPE_CHECKING:
+    from madx.catalog.language import Language
+
 
 def languages(
+    search: Annotated[
+        str | None, typer.Argument(metavar="[WORD]", help="Only those with it in a code, a name or a family.")
+    ] = None,
     script: Annotated[str | None, typer.Option(help="Only those in this script, e.g. Latn.")] = None,
     family: Annotated[str | None, typer.Option(help="Only those of this family or branch, e.g. Germanic.")] = None,
     unseen_by: Annotated[
@@ -32,10 +38,13 @@ def languages(
     _known("--script", script, sorted({language.script for language in everything}))
     _known("--family", family, sorted({branch for language in everything for branch in language.family}))
     _known("--unseen-by", unseen_by, readers)
+    found = [language for language in everything if search is None or _has(language, search.lower())]
+    if not found:
+        raise InputError(f"languages {search}: no code, name or family has this; `madx languages` lists all of them")
     tested = catalogue.task(has_test).test_languages() if has_test else []
     every = [
         language
-        for language in everything
+        for language in found
         if script in (None, language.script)
         and (family is None or family in language.family)
         and (unseen_by is None or unseen_by not in language.seen_by)
@@ -48,6 +57,11 @@ def languages(
     for language in every:
         family_, seen_by = " > ".join(language.family), ",".join(language.seen_by)
         print("\t".join([language.code, language.name, language.script, family_, seen_by]))
+
+
+def _has(language: Language, word: str) -> bool:
+    names = (language.code, language.name, *language.aliases, *language.family)
+    return any(word in name.lower() for name in names)
 
 
 def _known(option: str, asked: str | None, known: list[str]) -> None:

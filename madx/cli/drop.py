@@ -14,7 +14,9 @@ from madx.pipeline.project import project, read_recipe
 
 
 def drop(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe; none: the bundled quick start.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
+    ] = None,
     layers: Annotated[str | None, typer.Option(help="How many to drop, FIRST-LAST; default: 0 to all but one.")] = None,
     data: Data = None,
     results: Results = RESULTS,

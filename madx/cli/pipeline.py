@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 
 def run(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe; none: the bundled quick start.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
+    ] = None,
     data: Data = None,
     results: Results = RESULTS,
     catalog: CatalogOption = None,
@@ -169,7 +171,7 @@ def doctor(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Why scores are zero or at chance: what the run's own records say, the likeliest reason first."""
+    """Why scores are at zero or chance, or the source's low: what the run's records say, the likeliest first."""
     from madx.pipeline.doctor import diagnose
 
     found = diagnose(folder)
@@ -181,4 +183,4 @@ def doctor(
         for number, reason in enumerate(one.reasons, 1):
             print(f"  {number}. {reason}")
     if not found:
-        print("no score is zero or at chance")
+        print("no score is zero or at chance, and the source's own is not low")

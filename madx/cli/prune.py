@@ -14,7 +14,9 @@ from madx.pipeline.project import project, read_recipe
 
 
 def prune(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe; none: the bundled quick start.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
+    ] = None,
     sparsity: Annotated[
         str | None, typer.Option(help="Shares that go, such as 0,0.5,0.9; default: six of them.")
     ] = None,

@@ -4,8 +4,10 @@ Both forecast how well a multilingual encoder serves a language (Rust et al. 202
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from madx.config import Frozen
+from madx.corpora.characters import Characters
 
 Encode = Callable[[list[str]], Iterable[list[int]]]  # texts to the ids of each, without special tokens
 BATCH = 1_000
@@ -49,3 +51,13 @@ def health(sentences: Iterable[str], encode: Encode, unknown_id: int | None) -> 
     if batch:
         add(batch)
     return Health(**counts)
+
+
+def by_tokenizer(sentences: Iterable[str], tokenizer: Any) -> Health:
+    """As a transformers tokenizer writes them, read as they are in training."""
+
+    def encode(batch: list[str]) -> list[list[int]]:
+        ids: list[list[int]] = tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    return health(map(Characters(tokenizer), sentences), encode, tokenizer.unk_token_id)

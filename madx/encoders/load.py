@@ -61,6 +61,15 @@ def quietly(load: Callable[[], Any]) -> Any:
         logging.set_verbosity(level)
 
 
+def tokenizer_of(ref: EncoderRef) -> PreTrainedTokenizerBase:
+    """An encoder's tokenizer without its weights. Raises InputError."""
+    try:
+        config = AutoConfig.from_pretrained(ref.path, revision=ref.revision)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"model '{ref.name}': cannot be loaded: {first_line(error)}") from None
+    return load_tokenizer(ref, config.vocab_size)
+
+
 def load_tokenizer(ref: EncoderRef, vocabulary: int) -> PreTrainedTokenizerBase:
     """An encoder's tokenizer. Raises InputError where there is none, or more ids than `vocabulary` rows."""
     try:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from madx.corpora.clean import Cleaner
 from madx.corpora.contamination import contamination
 from madx.corpora.documents import documents
-from madx.corpora.health import Health, health
+from madx.corpora.health import Health, by_tokenizer
 from madx.encoders.encoder import Encoder
 from madx.pipeline.estimate import estimate
 from madx.pipeline.plan import Plan, check_plan
@@ -141,11 +141,9 @@ def _texts(texts: dict[str, TextStage], encoder: Encoder, session: Session) -> l
 
 
 def _health(text: TextStage, encoder: Encoder, session: Session) -> Health:
-    clean, tokens, tokenizer = Cleaner(), Tokens(encoder.tokenizer, UNCUT), encoder.tokenizer
-    kept = (
-        tokens.as_read(piece) for document in islice(_documents(text, session), SAMPLE) if (piece := clean(document))
-    )
-    return health(kept, lambda batch: tokenizer(batch, add_special_tokens=False)["input_ids"], tokenizer.unk_token_id)
+    clean = Cleaner()
+    kept = (piece for document in islice(_documents(text, session), SAMPLE) if (piece := clean(document)))
+    return by_tokenizer(kept, encoder.tokenizer)
 
 
 # -------------------------------------------------------------------------------------------------------- cost

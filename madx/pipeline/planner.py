@@ -47,7 +47,7 @@ class Planner:
         self.sources = Sources(recipe, catalogue, data, beside)
         encoder = resolve_encoder(recipe.model, recipe.revision)
         self.encoder = encoder.model_copy(update={"precision": precision})
-        self.source_codes = [self.language(name).code for name in recipe.source]
+        self.source_codes = [catalogue.language(name, "source").code for name in recipe.source]
         self.notes: list[str] = []
         self._labelled: dict[tuple[str, str, Split], LabelledData | None] = {}
         self._targets = Targets(self)

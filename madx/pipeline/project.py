@@ -25,11 +25,17 @@ def catalogue_of(extra: list[Path] | None) -> Catalogue:
     return Catalogue(*(extra or []))
 
 
+def recipe_file(path: Path | None) -> Path:
+    """A recipe, or the one in a project's folder; None: the bundled quick start's."""
+    if path is None:
+        return QUICKSTART / "recipe.toml"
+    return path / "recipe.toml" if path.is_dir() else path
+
+
 def read_recipe(path: Path | None, overrides: list[str] | None) -> Recipe:
-    """None: the bundled quick start's."""
     from madx.pipeline.recipe import load_recipe
 
-    return load_recipe(path or QUICKSTART / "recipe.toml", overrides or [])
+    return load_recipe(recipe_file(path), overrides or [])
 
 
 def project(
@@ -43,8 +49,8 @@ def project(
 ) -> tuple[Planner, Session]:
     """What plans a recipe and where its steps run.
 
-    `path`: the recipe's file, beside which its files are looked for; None: the bundled quick start's. `encoder`: the
-    recipe's, where it is in memory already. Raises InputError for a device, a folder or a tracker that isn't there.
+    `path`: as `recipe_file` takes it; beside that file the recipe's own are looked for. `encoder`: the recipe's, where
+    it is in memory already. Raises InputError for a device, a folder or a tracker that isn't there.
     """
     from madx.device import choose_device, choose_precision, set_threads
     from madx.pipeline.planner import Planner
@@ -61,7 +67,7 @@ def project(
     set_threads()
     where = encoder.device if encoder else choose_device(device)
     session = Session(Store(results / ".store"), where, data, tuple(recipe.trackers))
-    beside = QUICKSTART if path is None else path.parent  # its languages/, tasks/ and files are the first
+    beside = recipe_file(path).parent  # its languages/, tasks/ and files are the first
     precision = encoder.precision if encoder else choose_precision(recipe.precision, session.device)
     planner = Planner(recipe, catalogue_of([*(catalog or []), beside]), data, beside, precision)
     if encoder is not None:

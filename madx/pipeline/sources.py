@@ -27,9 +27,9 @@ class Sources:
 
     def __init__(self, recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path | None) -> None:
         self.catalogue, self.data, self.beside = catalogue, data, beside
-        self._own_text = {catalogue.language(k).code: v for k, v in recipe.text.items()}
-        self._own_parallel = {catalogue.language(k).code: v for k, v in recipe.parallel.items()}
-        self.ready = {catalogue.language(k).code: v for k, v in recipe.language_adapters.items()}
+        self._own_text = {catalogue.language(k, "text").code: v for k, v in recipe.text.items()}
+        self._own_parallel = {catalogue.language(k, "parallel").code: v for k, v in recipe.parallel.items()}
+        self.ready = {catalogue.language(k, "language_adapters").code: v for k, v in recipe.language_adapters.items()}
         self._digests: dict[Path, str] = {}
         self._texts: dict[str, list[TextSource]] = {}
 
@@ -42,16 +42,16 @@ class Sources:
     def _text(self, code: str) -> list[TextSource]:
         language = self.catalogue.language(code)
         if code in self._own_text:
-            return self.own(self._own_text[code])
+            return self.own(self._own_text[code], f"text.{code}")
         return [s for s, _ in self._files_there(language)] or [s for s in language.text if s.hub][:1]
 
-    def own(self, names: Sequence[str]) -> list[TextSource]:
-        """Files that a recipe names; `triples:en:FILE`: the edges of a knowledge graph, in a language."""
+    def own(self, names: Sequence[str], key: str) -> list[TextSource]:
+        """Files that a recipe's `key` names; `triples:en:FILE`: the edges of a knowledge graph, in a language."""
         found = []
         for name in names:
             tag, separator, file = name.removeprefix("triples:").partition(":")
             of_graph = name.startswith("triples:") and bool(separator)
-            path = str(self._own_file(file if of_graph else name))
+            path = str(self._own_file(file if of_graph else name, key))
             found.append(TextSource(file=path, triples=tag if of_graph else None))
         return found
 
@@ -90,7 +90,7 @@ class Sources:
     def parallel(self, source: str, code: str) -> ParallelText | None:
         """A recipe's own parallel text; else the catalogue's files that both languages have."""
         if code in self._own_parallel:
-            left, right = (str(self._own_file(name)) for name in self._own_parallel[code])
+            left, right = (str(self._own_file(name, f"parallel.{code}")) for name in self._own_parallel[code])
             files = [ParallelFiles(source=left, target=right)]
         else:
             theirs, own = (self._parallel_files(c) for c in (source, code))
@@ -104,9 +104,14 @@ class Sources:
         digests = [self._digest(Path(path)) for f in files for path in (f.source, f.target)]
         return ParallelText(source=source, target=code, files=tuple(files), digests=tuple(digests))
 
-    def _own_file(self, name: str) -> Path:
+    def _own_file(self, name: str, key: str) -> Path:
         """A file that a recipe names: beside it, under --data or under the working directory."""
-        return find_file(name, self.data, self.beside).resolve()
+        with suppress(InputError):
+            return find_file(name, self.data, self.beside).resolve()
+        roots = [str(root) for root in (self.beside, self.data) if root and root.resolve() != Path.cwd()]
+        places = ", ".join(dict.fromkeys([*roots, "the working directory"]))
+        where = "" if Path(name).is_absolute() else f" in {places}"
+        raise InputError(f"{key}: {name}: no such file{where}")
 
     def _files_there(self, language: Language) -> list[tuple[TextSource, Path]]:
         """The catalogue's text of a language that is on this machine."""

@@ -72,7 +72,7 @@ class Targets:
     def named(self) -> list[str]:
         """Those that the recipe has by name."""
         names = [name for name in self.planner.recipe.target_list if not is_filter(name)]
-        return list(dict.fromkeys(self.planner.language(name).code for name in names))
+        return list(dict.fromkeys(self.planner.catalogue.language(name, "targets").code for name in names))
 
     def _of(self, task: TaskSpec, method: str) -> list[str]:
         planner, row = self.planner, GRID[method]

@@ -166,7 +166,7 @@ def domain_adapter(planner: Planner) -> LanguageStage:
     domain, source = planner.recipe.domain, planner.source_codes[0]
     if domain is None:
         raise InputError('madx-domain: the recipe has no domain; [domain] name = "NAME", text = ["FILE"]')
-    text = planner.text_of(planner.language(source), planner.sources.own(domain.text))
+    text = planner.text_of(planner.language(source), planner.sources.own(domain.text, "domain.text"))
     below = (planner.language_adapter(source),)
     method = BottleneckAdapter(spec=planner.recipe.language_adapter.spec.model_copy(update={"invertible": None}))
     about = {"text": text, "below": below, "called": domain.name, "method": method}

@@ -8,6 +8,7 @@ from madx.config import first_line
 from madx.pipeline.folder import write_run
 from madx.pipeline.plan import Failed, Plan, check_plan
 from madx.pipeline.planner import Planner
+from madx.pipeline.project import recipe_file
 from madx.report.page import write_report
 from madx.stages.session import Session
 from madx.step import Step
@@ -34,7 +35,7 @@ def run_whole(
     folder = results / plan.recipe.name
     with io_errors(folder):
         took = time.perf_counter() - began
-        write_report(folder, write_run(whole, session, planner.catalogue, folder, took, recipe, failed))
+        write_report(folder, write_run(whole, session, planner.catalogue, folder, took, recipe_file(recipe), failed))
     return folder, failed
 
 

@@ -42,9 +42,12 @@ class Feature(NamedTuple):
         return max(map(len, self.sequences))
 
 
-def check_label(label: str, labels: Sequence[str], where: str) -> str:
+def check_label(label: str, labels: Sequence[str], where: str, hint: str = "") -> str:
+    """`hint`: what else may be wrong than this label. Raises InputError."""
     if label not in labels:
-        raise InputError(f"{where}: label '{label[:40]}' is not in the task's set{nearest(label, list(labels))}")
+        near = nearest(label, list(labels))
+        more = f"{'' if near.endswith('?') else '.'} {hint}" if hint else ""
+        raise InputError(f"{where}: label '{label[:40]}' is not in the task's set{near}{more}")
     return label
 
 

@@ -22,18 +22,23 @@ TAB, NUL = "\t", "\x00"
 UPOS, WORD = 3, 1  # CoNLL-U's columns, from 0
 _WORDS = ("tokens", "words", "token")
 _LABELS = ("upos", "ner_tags", "pos_tags", "tags", "labels", "ner", "pos")
+_HINT = (
+    "are the columns swapped? is the first line a header? `label_column = N`, from 0, in the task's file says which "
+    "column"
+)
 _BLANKS = re.compile(" +")
 _COMMENT = re.compile(r"# ?(newdoc|newpar|[\w.:\[\]-]+( \w+)* ?=)")
 
 
 class Sentences(NamedTuple):
-    """`where(i, j)`: the place of word j of sentence i, for an error."""
+    """For errors: `where(i, j)` is the place of word j of sentence i, `hint` what to look at where no label fits."""
 
     words: list[list[str]]
     labels: list[list[str]]
     where: Callable[[int, int], str]
     layout: str  # what the file was recognised as
     skipped: Counter[str]  # what is in the file and no word
+    hint: str = ""
 
 
 class Rows(NamedTuple):
@@ -95,7 +100,7 @@ def _of_columns(path: Path, spec: TaskSpec, fits: Callable[[str], bool]) -> Sent
         return f"{path}:{numbers[i][j]}"
 
     check_words(words, where)
-    return Sentences(words, labels, where, layout, skipped)
+    return Sentences(words, labels, where, layout, skipped, f"Column {label + 1} was read: {_HINT}")
 
 
 def _every(sentences: Iterable[Rows]) -> Iterator[tuple[int, list[str]]]:
@@ -177,7 +182,7 @@ def _columns(path: Path, sentences: Sequence[Rows], said: int | None, fits: Call
     # a column with a few faults is the labels' too: the first of them will be named
     best = whole[0] if whole else max(others, key=lambda c: good[c])
     if good[best] * 2 < total:
-        raise InputError(f"{first}: none of the {width} columns holds the task's labels")
+        raise InputError(f"{first}: none of the {width} columns holds the task's labels: {_HINT}")
     return word, best
 
 

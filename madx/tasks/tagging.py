@@ -72,7 +72,8 @@ def _reading(found: Sentences, spec: TaskSpec, source: str) -> Reading:
     for i, tags in enumerate(found.labels if not all(known.values()) else ()):
         for j, label in enumerate(tags):
             if not known[label]:
-                check_label(label, spec.labels, found.where(i, j))
+                # a slip is somewhere; what is wrong with the first word is wrong with the file
+                check_label(label, spec.labels, found.where(i, j), found.hint if i == j == 0 else "")
     labels, layout = found.labels, found.layout
     if are_entities(spec.labels):
         labels, scheme = _in_iob2(_with_o(labels, lambda label: label in spec.outside), source)

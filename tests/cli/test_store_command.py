@@ -62,7 +62,12 @@ def test_languages_are_filtered() -> None:
     assert "swe" not in codes("--unseen-by", "mmbert")
     assert codes("--has-test", "pos") <= codes()
     assert len(codes("--has-text")) < len(codes())
-    for words, message in ((("--script", "Ltan"), "did you mean 'Latn'"), (("--family", "Germanc"), "'Germanic'"),
+    assert {"nds", "nld"} <= codes("low") - codes("low", "--script", "Cyrl")  # by its name, by its family
+    assert "gsw" in codes("GSW")
+    assert "fao" not in codes("low")
+    for words, message in ((("nothing of this name",), "no code, name or family has this"),
+                           (("--script", "Ltan"), "did you mean 'Latn'"),
+                           (("--family", "Germanc"), "'Germanic'"),
                            (("--has-test", "poss"), "unknown task 'poss'")):  # fmt: skip
         with pytest.raises(InputError, match=message):
             codes(*words)

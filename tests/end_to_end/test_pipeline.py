@@ -198,6 +198,8 @@ def test_a_recipe_in_its_own_results_keeps_its_comments(project: Path) -> None:
     madx(project, "run", "results/tiny/recipe.toml", "--set", 'methods=["task-only"]', "--set", "seeds=[1]")
     assert (folder / "recipe.toml").read_text() == own
     assert 'methods = [\n    "task-only",\n]' in (folder / "recipe.resolved.toml").read_text()
+    madx(project, "run", "results/tiny", "--set", 'methods=["task-only"]', "--set", "seeds=[1]")  # by its folder
+    assert (folder / "recipe.toml").read_text() == own
 
 
 def test_a_target_needs_no_labels(project: Path) -> None:

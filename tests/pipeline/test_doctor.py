@@ -61,6 +61,20 @@ def test_reasons_come_in_the_order_of_their_likelihood(run: Path) -> None:
     assert "tags swe, madx, seed 1: 0.0 (chance 40.0)\n  1. label sets differ" in done.stdout
 
 
+def test_a_source_that_is_hardly_learnt_is_named(run: Path) -> None:
+    """Every other word is right: far from chance, and far from what a trained tagger reaches."""
+    for path in run.glob("predictions/*/*/*.gz"):
+        rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+        rows = [{**r, "predicted": ["ADJ" if i % 2 else tag for i, tag in enumerate(r["gold"])]} for r in rows]
+        path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    score_run(run)
+    (found,) = diagnose(run)
+    assert (found.target, round(found.value)) == ("eng", 61)
+    assert found.reasons[0] == (
+        "the source itself is at 61: the task adapter is hardly trained; more epochs or a higher rate"
+    )
+
+
 def test_a_good_score_needs_no_reason(run: Path) -> None:
     for path in run.glob("predictions/*/*/*.gz"):
         rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]

@@ -1,6 +1,7 @@
 """From a text file to a project that runs."""
 
 import csv
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +9,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from madx.catalog.find import Catalogue
 from madx.cli import app
 from madx.config import InputError
 from madx.pipeline.init import init, script_of
+from madx.pipeline.project import QUICKSTART
+from madx.tasks.data import Split, labelled_data
+from madx.tasks.examples import Example
 
 SENTENCES = ["Hunden springer över den stora ängen {} gånger", "I dag regnar det {} timmar, och ingen går ut",
              "Vi köper {} bröd av bagaren vid torget"]  # fmt: skip
 
+STAGES = ("language_adapter", "task_adapter")
 FEWER = ["--set", "language_adapter.steps=4", "--set", "task_adapter.epochs=1", "--set", 'methods=["madx"]']
 
 
@@ -44,6 +50,77 @@ def test_the_recipe_that_it_writes_runs_as_it_is(tmp_path: Path, monkeypatch: py
     assert {(row["target"], row["method"]) for row in rows} == {("qaa", "madx"), ("eng", "madx")}
 
 
+def begun(path: Path, *more: str) -> str:
+    """What `madx init` says of a text."""
+    done = CliRunner().invoke(app, ["init", str(path), *more])
+    assert done.exit_code == 0, done.exception
+    return done.stdout
+
+
+def test_few_labels_and_little_text_are_learnt_as_in_the_quick_start(tmp_path: Path) -> None:
+    """For other labels than its 300 sentences there are thousands."""
+    quick = tomllib.loads((QUICKSTART / "recipe.toml").read_text())
+    begun(text(tmp_path / "a.txt"), "--language", "swe", "--to", str(tmp_path / "few"))
+    few = tomllib.loads((tmp_path / "few" / "recipe.toml").read_text())
+    assert [few[stage] for stage in STAGES] == [quick[stage] for stage in STAGES]
+    assert few["methods"] == ["madx", "no-language-adapter", "task-only"]
+    assert (few["task_adapter"]["epochs"], few["task_adapter"]["learning_rate"]) == (6, 2e-3)
+    begun(tmp_path / "a.txt", "--language", "swe", "--to", str(tmp_path / "many"), "--task", "topic")
+    many = tomllib.loads((tmp_path / "many" / "recipe.toml").read_text())["task_adapter"]
+    assert (many["epochs"], many["learning_rate"]) == (3, 1e-3)
+
+
+def test_it_says_what_the_tokenizer_makes_of_the_text(tmp_path: Path) -> None:
+    said = begun(text(tmp_path / "a.txt"), "--language", "swe", "--to", str(tmp_path / "swe"))
+    pieces = re.search(
+        r"the tokenizer of mini can write 100\.0% of its tokens, (\S+) pieces a word \(English (\S+)\)", said
+    )
+    assert pieces is not None
+    assert 1 < float(pieces[2]) < 2 < 2 * float(pieces[1]) < 6
+    assert "warning" not in said
+    (tmp_path / "b.txt").write_text("".join(f"ᎠᏂᏴᏫᏯ ᎤᎾᏓᏡᎬ ᎠᏰᎵ {i} mening\n" for i in range(50)))
+    new = ("--language", "qaa", "--name", "Mine", "--to", str(tmp_path / "new"))
+    assert re.search(r"warning: [\d.]+% of its tokens are unknown to mini: .*--model", begun(tmp_path / "b.txt", *new))
+    said = begun(tmp_path / "a.txt", "--language", "swe", "--to", str(tmp_path / "hub"), "--model", "a/b")
+    assert "what the tokenizer of a/b makes of it, `madx check` says" in said
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "content", "gold"),
+    [
+        ("ner", "a.tsv", "Anna\tB-PER\nsover\tO\n", ["B-PER", "O"]),  # the quick start's have a third column
+        ("pos", "a.conllu", "1\tAnna\tAnna\tPROPN" + "\t_" * 6 + "\n", ["PROPN"]),
+        ("pos", "eng.train.tsv", "hunden\tNOUN\n", ["NOUN"]),  # called as one of the quick start's
+    ],
+)
+def test_labels_are_those_that_check_will_read(
+    tmp_path: Path, task: str, name: str, content: str, gold: list[str]
+) -> None:
+    (tmp_path / name).write_text(content)
+    new = init([text(tmp_path / "a.txt")], tmp_path / "new", "swe", None, task, tmp_path / name, "mini").folder
+
+    def read(code: str, split: Split) -> list[Example]:
+        found = labelled_data(Catalogue(new).task(task), code, split, None, beside=new)
+        assert found is not None
+        return found.load()
+
+    assert [example.gold for example in read("swe", "test")] == [gold]
+    assert len(read("eng", "train")) == 300
+
+
+@pytest.mark.parametrize("content", ["NOUN\thunden\nVERB\tspringer\n", "word\ttag\nhunden\tNOUN\n"])
+def test_swapped_columns_and_a_header_are_asked_for(tmp_path: Path, content: str) -> None:
+    (tmp_path / "l.tsv").write_text(content)
+    hint = (r"l\.tsv:1: label '\w+' .* Column 2 was read: are the columns swapped\? is the first line a header\? "
+            r"`label_column = N`, from 0, in the task's file")  # fmt: skip
+    with pytest.raises(InputError, match=hint):
+        init([text(tmp_path / "a.txt")], tmp_path / "new", "swe", None, "pos", tmp_path / "l.tsv", "mini")
+    (tmp_path / "l.tsv").write_text("\n")
+    with pytest.raises(InputError, match=r"l\.tsv: no examples"):
+        init([tmp_path / "a.txt"], tmp_path / "new", "swe", None, "pos", tmp_path / "l.tsv", "mini")
+    assert not (tmp_path / "new").exists()
+
+
 def test_settings_fit_the_amount_of_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     steps = []
@@ -53,6 +130,8 @@ def test_settings_fit_the_amount_of_text(tmp_path: Path, monkeypatch: pytest.Mon
         assert made.in_catalogue
         assert any(what.startswith("a test set") for what in made.missing)
     assert steps == sorted(set(steps))
+    with pytest.raises(InputError, match=r"to100: is there already; choose a new folder: --to DIR"):
+        init([tmp_path / "a.txt"], tmp_path / "to100", "swe", None, "pos", None, "mini")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +169,9 @@ def test_lingua_tells_the_language_and_without_it_one_asks(
         init([path], tmp_path / "to", None, None, "pos", None, "mini")
     monkeypatch.undo()
     pytest.importorskip("lingua")
-    assert init([path], tmp_path / "to", None, None, "pos", None, "mini").language.code == "swe"
+    said = begun(path, "--to", str(tmp_path / "to")).splitlines()
+    assert said[0] == "guessed Swedish (swe) by lingua, which knows 75 languages; if that is wrong: --language CODE"
+    assert "guessed" not in begun(path, "--language", "swe", "--to", str(tmp_path / "told"))
 
 
 def test_scripts() -> None:
