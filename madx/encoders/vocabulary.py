@@ -111,7 +111,7 @@ class _Reading(NamedTuple):
         encoder.tokenizer, encoder.vocabulary, encoder.pad_id = self.tokenizer, self.vocabulary, self.pad_id
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def tokenizer_in(folder: Path) -> PreTrainedTokenizerBase:
     """Raises InputError."""
     try:
         return AutoTokenizer.from_pretrained(folder)  # type: ignore[no-any-return]

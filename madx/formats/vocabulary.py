@@ -9,7 +9,7 @@ from torch import nn
 
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
-from madx.encoders.vocabulary import Vocabulary, check_rows, check_vocabulary, load_tokenizer
+from madx.encoders.vocabulary import Vocabulary, check_rows, check_vocabulary, tokenizer_in
 from madx.formats.tensors import load_tensors, save_tensors
 
 FILE, TOKENIZER = "vocabulary.safetensors", "tokenizer"
@@ -26,7 +26,7 @@ def load_vocabulary(folder: Path, encoder: Encoder) -> Vocabulary:
     tensors = load_tensors(folder / FILE)
     if not tensors.keys() <= {"rows", "bias"} or "rows" not in tensors:
         raise InputError(f"{folder / FILE}: holds {', '.join(sorted(tensors))[:80]}, not 'rows' and 'bias'")
-    tokenizer = load_tokenizer(folder / TOKENIZER)
+    tokenizer = tokenizer_in(folder / TOKENIZER)
     parts = {key: nn.Parameter(value.to(encoder.device), requires_grad=False) for key, value in tensors.items()}
     vocabulary = Vocabulary(tokenizer, parts["rows"], parts.get("bias"))
     check_rows(encoder, vocabulary, str(folder / FILE))

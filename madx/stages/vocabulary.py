@@ -17,7 +17,7 @@ from madx.corpora.prepare import Corpus
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
-from madx.encoders.vocabulary import Vocabulary, begin, check_vocabulary, load_tokenizer
+from madx.encoders.vocabulary import Vocabulary, begin, check_vocabulary, tokenizer_in
 from madx.formats.vocabulary import TOKENIZER, load_vocabulary, save_vocabulary
 from madx.stages.session import Session
 from madx.step import Result, Step
@@ -44,7 +44,7 @@ class VocabularyStage(Step):
         encoder = session.encoder(self.encoder)
         self._train(encoder, session).save_pretrained(folder / TOKENIZER)
         _in_order(folder / TOKENIZER / "tokenizer.json")
-        tokenizer = load_tokenizer(folder / TOKENIZER)
+        tokenizer = tokenizer_in(folder / TOKENIZER)
         begun = begin(encoder, tokenizer, seed_of("vocabulary", self.subject, self.seed))
         bias = None if begun.bias_N is None else nn.Parameter(begun.bias_N)
         save_vocabulary(folder, Vocabulary(tokenizer, nn.Parameter(begun.rows_NE), bias))
@@ -54,7 +54,7 @@ class VocabularyStage(Step):
 
     def tokenizer(self, session: Session) -> Any:
         """The language's own."""
-        return load_tokenizer(session.folder(self) / TOKENIZER)
+        return tokenizer_in(session.folder(self) / TOKENIZER)
 
     def _train(self, encoder: Encoder, session: Session) -> Any:
         as_read = Characters(encoder.tokenizer)
