@@ -47,7 +47,9 @@ def _of_group(matrix: Matrix, name: str, paired: Sequence[Difference]) -> str:
     others = [reference_of(matrix), *(row.method for row in ordered[1 : FEW if len(ordered) <= FEW else 2])]
     gaps = [between(paired, matrix.task, name, best.method, o) for o in dict.fromkeys(others) if o != best.method]
     for gap in gaps:
-        if gap is not None:
+        if gap is not None and gap.value == gap.ci_low == gap.ci_high == 0:
+            said += f", the same as {gap.baseline} in every answer"
+        elif gap is not None:
             chance = "" if gap.ci_low > 0 else "; may be chance"
             said += (
                 f", {signed(gap.value)} points over {gap.baseline} "
