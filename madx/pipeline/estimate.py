@@ -19,6 +19,7 @@ from madx.pipeline.plan import Plan
 from madx.stages.evaluate import Evaluation
 from madx.stages.joint import JointStage
 from madx.stages.language import LanguageStage
+from madx.stages.pruned import PrunedTask
 from madx.stages.session import Session
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
@@ -73,7 +74,7 @@ def estimate(plan: Plan, session: Session) -> dict[str, float]:
         work, rate = work_of(step), known[stage] if stage else None
         if rate:
             seconds[step.name] = (work.learnt + work.read / 3) / rate
-        elif measured:
+        elif measured and stage:
             learnt = measured.language if stage == LanguageStage.stage else measured.task
             seconds[step.name] = work.learnt / learnt + work.read / measured.reading
         seconds[step.name] = seconds.get(step.name, 0.0) + _text_seconds(step, session)
@@ -85,8 +86,12 @@ def _rate_of(step: Step) -> str | None:
     match step:
         case LanguageStage() | JointStage():
             return LanguageStage.stage
-        case TaskStage() | Evaluation():
-            return step.stage
+        case PrunedTask():  # a finished one's weights, some of them gone
+            return None
+        case TaskStage():
+            return TaskStage.stage
+        case Evaluation():
+            return Evaluation.stage
     return None
 
 
