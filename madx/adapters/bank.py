@@ -118,11 +118,6 @@ class AdapterBank(nn.Module):
         self.active = first if first is not None and not isinstance(first, str) else Stack(*setup) if setup else None
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the active setup is a stack of adapters, MAD-X's case."""
-        return isinstance(self.active, Stack) and all(isinstance(child, str) for child in self.active.children)
-
-    @property
     def has_gates(self) -> bool:
         """Whether any adapter, active or not, has a gate over whole sentences."""
         return any(self.get(name).spec.use_gating for name in self.names)

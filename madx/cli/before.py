@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Json, Results, Set
+from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Json, Recipe, Results, Set
 from madx.cli.show import print_table
 from madx.pipeline.project import project, read_recipe
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def check(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
-    ] = None,
+    recipe: Recipe = None,
     data: Data = None,
     results: Results = RESULTS,
     catalog: CatalogOption = None,

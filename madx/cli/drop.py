@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Json, Quiet, Results, Set
+from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Json, Quiet, Recipe, Results, Set
 from madx.config import InputError
 from madx.pipeline.project import project, read_recipe
 
 
 def drop(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
-    ] = None,
+    recipe: Recipe = None,
     layers: Annotated[str | None, typer.Option(help="How many to drop, FIRST-LAST; default: 0 to all but one.")] = None,
     data: Data = None,
     results: Results = RESULTS,

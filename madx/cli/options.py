@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+Recipe = Annotated[Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")]
 Data = Annotated[Path | None, typer.Option("--data", envvar="MADX_DATA", help="Root of the catalogue's files.")]
 Results = Annotated[Path, typer.Option("--results", help="Where runs and the store of finished steps go.")]
 CatalogOption = Annotated[list[Path] | None, typer.Option("--catalog", help="Your own languages/ and tasks/.")]

@@ -23,6 +23,7 @@ from madx.cli.options import (
     KeepGoing,
     Processes,
     Quiet,
+    Recipe,
     Results,
     Set,
 )  # fmt: skip
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
-    ] = None,
+    recipe: Recipe = None,
     data: Data = None,
     results: Results = RESULTS,
     catalog: CatalogOption = None,

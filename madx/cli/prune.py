@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Json, Quiet, Results, Set
+from madx.cli.options import RESULTS, CatalogOption, Data, Debug, Device, Json, Quiet, Recipe, Results, Set
 from madx.config import InputError
 from madx.pipeline.project import project, read_recipe
 
 
 def prune(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")
-    ] = None,
+    recipe: Recipe = None,
     sparsity: Annotated[
         str | None, typer.Option(help="Shares that go, such as 0,0.5,0.9; default: six of them.")
     ] = None,

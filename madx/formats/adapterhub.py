@@ -143,6 +143,11 @@ def put(module: torch.nn.Module, tensors: dict[str, Tensor], where: str) -> None
     module.load_state_dict(tensors, strict=True)
 
 
+def put_below(module: torch.nn.Module, tensors: dict[str, Tensor], start: str, where: str) -> None:
+    """The same of what `tensors` have below a prefix, which is taken out of them."""
+    put(module, {key: tensors.pop(start + key) for key in module.state_dict() if start + key in tensors}, where)
+
+
 def save_adapter(
     folder: Path,
     encoder: Encoder,

@@ -16,7 +16,7 @@ from madx.adapters.spec import Matrix
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.encoders.linears import LinearParts
-from madx.formats.adapterhub import PICKLE, WEIGHTS, put
+from madx.formats.adapterhub import PICKLE, WEIGHTS, put_below
 from madx.formats.tensors import read_tensors
 
 ATTENTION: dict[str, Matrix] = {"q": "query", "k": "key", "v": "value"}
@@ -51,13 +51,8 @@ def put_lora(
         own = [tensors.pop(f"{path}.loras.{name}.{which}", None) for which in ("lora_A", "lora_B")]
         parts[path] = part = _part(linear, own[0], own[1], config, f"{where}: '{path}'")
         if gated and isinstance(part, LowRank):
-            start = f"{path}.loras.{name}.gate."
             part.gate = new_gate(linear.in_features)
-            put(
-                part.gate,
-                {key: tensors.pop(start + key) for key in ("weight", "bias") if start + key in tensors},
-                where,
-            )
+            put_below(part.gate, tensors, f"{path}.loras.{name}.gate.", where)
     if tensors:
         raise InputError(f"{where}: unexpected tensor '{next(iter(tensors))}'")
     encoder.changes[load_as] = LinearParts(encoder.base, parts).to(encoder.device).requires_grad_(False)

@@ -10,7 +10,7 @@ from torch import Tensor
 from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.encoders.prefixes import PrefixChange, new_prefix
-from madx.formats.adapterhub import CONFIG, PICKLE, WEIGHTS, about_encoder, put
+from madx.formats.adapterhub import CONFIG, PICKLE, WEIGHTS, about_encoder, put, put_below
 from madx.formats.tensors import read_tensors, save_tensors
 from madx.store import write_json
 
@@ -45,10 +45,7 @@ def put_prefix(
     start = f"prefix_tuning.prefix_tunings.{name}.self_prefix."
     change = PrefixChange(encoder, prefix, gated)
     for layer, gate in enumerate(change.gates):
-        start_of_gate = _gate_key(encoder, layer, name)
-        put(
-            gate, {k: tensors.pop(start_of_gate + k) for k in ("weight", "bias") if start_of_gate + k in tensors}, where
-        )
+        put_below(gate, tensors, _gate_key(encoder, layer, name), where)
     own = {}
     for key, tensor in tensors.items():  # each layer has the same tensors once more, under a name of its own
         inner = key.removeprefix(encoder.prefix + ".")

@@ -240,16 +240,13 @@ def _of_text(words: int) -> str:
     if words < 10_000:
         why = "# very little text: few small updates at a high rate, as in the quick start\n"
         return why + _quick("language_adapter")
-    steps, tokens, rate, why = (
-        6000,
-        4096,
-        "5e-4",
-        "much text; with a GPU and days, MAD-X's own: 100000 of 16384 at 1e-4",
-    )
     if words < 50_000:  # as in results/pos
         steps, tokens, rate, why = 200, 1024, "2e-3", "little text: few small updates, before it is learnt by heart"
     elif words < 500_000:
         steps, tokens, rate, why = 1500, 2048, "1e-3", "some text: small updates at a high rate"
+    else:
+        steps, tokens, rate = 6000, 4096, "5e-4"
+        why = "much text; with a GPU and days, MAD-X's own: 100000 of 16384 at 1e-4"
     return f"# {why}\nsteps = {steps}\nbatch_tokens = {tokens}\nlearning_rate = {rate}\nmax_length = 128\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from madx.catalog.language import Language
 from madx.catalog.typology import features_of, values_of
@@ -13,6 +13,7 @@ from madx.methods.hyper import HyperX
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
 from madx.stages.hyper import TextsBeside
 from madx.stages.stacked import Stacked
+from madx.stages.text import TextStage
 from madx.stages.tree import NodeAdapter, TreeStage, path_of
 from madx.training.fit import Schedule
 
@@ -38,15 +39,9 @@ class Joint:
     @cached_property
     def tree(self) -> TreeStage:
         return TreeStage(
-            encoder=self.planner.encoder,
-            texts=tuple(self.planner.text(language.code) for language in self.languages),
             paths=tuple(map(path_of, self.languages)),
             spec=self.planner.recipe.language_adapter.spec.model_copy(update=self._size),
-            schedule=self._schedule,
-            batch_tokens=self.planner.recipe.language_adapter.batch_tokens,
-            softmax=self.planner.recipe.language_adapter.softmax,
-            alpha=self.planner.recipe.joint.alpha,
-            seed=self.planner.recipe.language_adapter.seed,
+            **self._training,
         )
 
     def knows(self, code: str) -> bool:
@@ -70,16 +65,10 @@ class Joint:
     def generator(self) -> GeneratorStage:
         settings = self.planner.recipe.joint
         return GeneratorStage(
-            encoder=self.planner.encoder,
-            texts=tuple(self.planner.text(language.code) for language in self.languages),
             described=tuple(map(self._described, self.languages)),
             spec=self.planner.recipe.language_adapter.spec.model_copy(update={**self._size, "invertible": None}),
             layer_shared=settings.layer_shared,
-            schedule=self._schedule,
-            batch_tokens=self.planner.recipe.language_adapter.batch_tokens,
-            softmax=self.planner.recipe.language_adapter.softmax,
-            alpha=self.planner.recipe.joint.alpha,
-            seed=self.planner.recipe.language_adapter.seed,
+            **self._training,
         )
 
     @property
@@ -94,7 +83,7 @@ class Joint:
     def texts_beside(self) -> TextsBeside:
         settings = self.planner.recipe.language_adapter
         return TextsBeside(
-            texts=tuple(self.planner.text(language.code) for language in self.languages),
+            texts=self._texts,
             updates=self.planner.recipe.joint.text_updates,
             batch_tokens=settings.batch_tokens,
             alpha=self.planner.recipe.joint.alpha,
@@ -108,6 +97,24 @@ class Joint:
         if self.planner.recipe.joint.typology == "uriel":
             return Described(language=language.code, values=vector_of(language.code))
         return Described(language=language.code, values=values_of(language, features_of(self.languages)))
+
+    @property
+    def _training(self) -> dict[str, Any]:
+        """What both joint stages are trained with."""
+        settings = self.planner.recipe.language_adapter
+        return {
+            "encoder": self.planner.encoder,
+            "texts": self._texts,
+            "schedule": self._schedule,
+            "batch_tokens": settings.batch_tokens,
+            "softmax": settings.softmax,
+            "alpha": self.planner.recipe.joint.alpha,
+            "seed": settings.seed,
+        }
+
+    @property
+    def _texts(self) -> tuple[TextStage, ...]:
+        return tuple(self.planner.text(language.code) for language in self.languages)
 
     @property
     def _size(self) -> dict[str, object]:

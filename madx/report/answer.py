@@ -8,6 +8,7 @@ from madx.scores.levels import FEWEST_LANGUAGES
 from madx.scores.matrix import Matrix
 from madx.scores.paired import Difference
 
+GROUPS = ("mean of unseen", "mean of common targets", "mean of targets", "mean of seen")  # what matters most first
 FEW = 5  # methods, of which each is compared with the best one
 
 
@@ -17,18 +18,17 @@ def answer(matrix: Matrix, paired: Sequence[Difference], costs: Sequence[Cost]) 
     """
     if not matrix.means:
         return ["No target was scored."]
-    wanted = ["mean of unseen", "mean of common targets", "mean of targets", "mean of seen"]
-    lines = [_of_group(matrix, name, paired) for name in distinct(matrix, wanted)]
+    lines = [_of_group(matrix, name, paired) for name in distinct_groups(matrix)]
     if costs:
         each = "; ".join(f"{c.method} {c.seconds:,.0f} s, {c.parameters:,.0f} trained parameters" for c in costs)
         lines.append(f"Cost for one target and seed: {each}.")
     return lines
 
 
-def distinct(matrix: Matrix, names: Sequence[str]) -> list[str]:
-    """Means that say something of their own: the first of several over the same targets."""
+def distinct_groups(matrix: Matrix) -> list[str]:
+    """Of `GROUPS` the means that say something of their own: the first of several over the same targets."""
     found: dict[tuple[object, ...], str] = {}
-    for name in names:
+    for name in GROUPS:
         if name in matrix.means:
             rows = [matrix.at(name, method) for method in matrix.methods]
             found.setdefault(tuple(row and (row.value, row.targets) for row in rows), name)

@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from madx.foreign import inside, markdown_text
-from madx.report.answer import answer, distinct
+from madx.report.answer import answer, distinct_groups
 from madx.report.charts import gains, heat_map, profile
 from madx.report.costs import Cost, cost_table, costs_of
 from madx.report.data import Statistics, page_data, read_statistics
@@ -117,7 +117,7 @@ def _comparison_table(matrix: Matrix, statistics: Statistics) -> pd.DataFrame | 
 
 
 def _orderings(matrix: Matrix) -> list[tuple[str, pd.DataFrame, str]]:
-    shown = [name for name in distinct(matrix, SHOWN) if sum(bool(matrix.at(name, m)) for m in matrix.methods) > 1]
+    shown = [name for name in distinct_groups(matrix) if sum(bool(matrix.at(name, m)) for m in matrix.methods) > 1]
     return [
         (
             name,
@@ -127,9 +127,6 @@ def _orderings(matrix: Matrix) -> list[tuple[str, pd.DataFrame, str]]:
         )
         for name in shown
     ]
-
-
-SHOWN = ("mean of unseen", "mean of common targets", "mean of targets", "mean of seen")
 
 
 def _markdown(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: list[Cost]) -> str:

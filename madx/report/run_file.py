@@ -149,9 +149,6 @@ class RunFile(_Known):
         """A language's name; its code where that is all that is known."""
         return self.languages[code].name if code in self.languages else code
 
-    def test_of(self, task: str, code: str) -> TestOf | None:
-        return next((test for test in self.tests if (test.task, test.target) == (task, code)), None)
-
     def labels(self, code: str) -> list[str]:
         """The groups that a target belongs to; see `madx.scores.levels.groups_of`."""
         labels = []

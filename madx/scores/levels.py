@@ -50,10 +50,6 @@ def methods_of(cells: Cells) -> list[str]:
     return list(dict.fromkeys(method for method, _, _ in cells))
 
 
-def seeds_of(cells: Cells, method: str, target: str) -> list[int]:
-    return sorted({s for m, t, s in cells if m == method and t == target})
-
-
 def by_seed(cells: Cells) -> dict[tuple[str, str], dict[int, Drawn]]:
     """The seeds' cells of each method and target, sorted."""
     found: dict[tuple[str, str], dict[int, Drawn]] = {}

@@ -66,7 +66,7 @@ class ProbabilityMean(Frozen):
 
     def check(self, task: TaskSpec) -> None:
         """Raises InputError for answers that are no classes: trees, and spans of several windows."""
-        if kind_of(task).log_probabilities is None:
+        if not kind_of(task).OF_CLASSES:
             raise InputError(
                 f"ensemble-logits: what answers {task.name} has no probabilities that could be averaged one by one; "
                 "take `ensemble`, or hold it to other tasks"
@@ -77,8 +77,8 @@ class ProbabilityMean(Frozen):
         log_p = []
         for _ in _each(model.encoder):
             states = model.states(batch)
-            assert model.kind.log_probabilities is not None
-            log_p.append(model.kind.log_probabilities(model.head, states, batch))
+            (logits_NC,) = model.kind.decisions(model.head, states, batch)
+            log_p.append(logits_NC.float().log_softmax(-1))
         mean = torch.stack(log_p).logsumexp(0) - math.log(len(log_p))
         return _Said(mean), states
 

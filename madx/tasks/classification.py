@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 METRICS = ("accuracy", "macro-f1")
 COLUMNS = ("label",)
+OF_CLASSES = True
 OF_WORDS = False
 
 
@@ -110,10 +111,6 @@ def decode(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Any]:
 
 def entropy(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
     return mean_entropy(head(states_BD))
-
-
-def log_probabilities(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
-    return head(states_BD).float().log_softmax(-1)  # type: ignore[no-any-return]
 
 
 def decisions(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Tensor]:

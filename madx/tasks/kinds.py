@@ -6,7 +6,7 @@ it computes: a report asks for metrics alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,6 +35,10 @@ class Kind(Protocol):
     @property
     def COLUMNS(self) -> tuple[str, ...]:
         """What a prediction is made of, as the columns of a file are called."""
+
+    @property
+    def OF_CLASSES(self) -> bool:
+        """Whether every answer is a class by itself; `decisions` is then one tensor, which may stand for the head's."""
 
     @property
     def OF_WORDS(self) -> bool:
@@ -88,10 +92,6 @@ class Kind(Protocol):
 
     def entropy(self, head: nn.Module, states: Tensor, batch: Batch, /) -> Tensor:
         """Nats, of what the head says, averaged over what it decides on."""
-
-    @property
-    def log_probabilities(self) -> Callable[[nn.Module, Tensor, Batch], Tensor] | None:
-        """What the head gives, with the logarithms of probabilities in place of logits; None where it says no such."""
 
     def decisions(self, head: nn.Module, states: Tensor, batch: Batch, /) -> list[Tensor]:
         """The logits whose cross-entropy with the targets is `summed_loss`, (N, C) each."""

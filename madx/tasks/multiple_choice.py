@@ -29,6 +29,7 @@ METRICS = ("accuracy",)
 QUESTIONS = {"cause": "What was the cause?", "effect": "What happened as a result?"}
 COLUMNS_READ = ("premise", "choice1", "choice2", "question", "label")
 COLUMNS = ("label",)
+OF_CLASSES = True
 OF_WORDS = False
 
 
@@ -121,10 +122,6 @@ def decode(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Any]:
 
 def entropy(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
     return mean_entropy(_logits(head, states_BD, batch))
-
-
-def log_probabilities(head: nn.Module, states_BD: Tensor, batch: Batch) -> Tensor:
-    return _logits(head, states_BD, batch).float().log_softmax(-1).view(-1, 1)
 
 
 def decisions(head: nn.Module, states_BD: Tensor, batch: Batch) -> list[Tensor]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 METRICS = ("las", "uas")
 COLUMNS = ("head", "relation")
+OF_CLASSES = False  # a tree is chosen as a whole
 OF_WORDS = True
 OUTSIDE = -1  # the head of a word whose head is in another part of a sentence that was too long
 
@@ -218,9 +219,6 @@ def _trees(head: nn.Module, states_MD: Tensor, batch: Batch) -> Iterator[list[tu
             ((h, "root" if h == 0 else labels[r]), float(p * (1 if h == 0 else q)))
             for h, r, p, q in zip(heads, chosen, of_heads, of_rels, strict=True)
         ]
-
-
-log_probabilities = None  # of a tree
 
 
 def join(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 METRICS = ("f1-squad", "em", "f1-mlqa", "qa-f1")
 COLUMNS = ("answer",)
+OF_CLASSES = False  # windows are compared by their logits
 OF_WORDS = False
 
 
@@ -192,9 +193,6 @@ def entropy(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
     import torch
 
     return torch.stack([mean_entropy(scores.view(1, -1)) for _, scores in _spans_of(head, hidden_BTD, batch)]).mean()
-
-
-log_probabilities = None  # windows are compared by their logits
 
 
 def confidence(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[float]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 METRICS = ("accuracy", "span-f1")
 COLUMNS = ("label",)
+OF_CLASSES = True
 OF_WORDS = True
 
 
@@ -173,10 +174,6 @@ def decode(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[Any]:
 
 def entropy(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
     return mean_entropy(head(states_MD))
-
-
-def log_probabilities(head: nn.Module, states_MD: Tensor, batch: Batch) -> Tensor:
-    return head(states_MD).float().log_softmax(-1)  # type: ignore[no-any-return]
 
 
 def decisions(head: nn.Module, states_MD: Tensor, batch: Batch) -> list[Tensor]:
