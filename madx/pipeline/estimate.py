@@ -16,6 +16,8 @@ from madx.corpora.documents import files_of, find_file
 from madx.corpora.prepare import HELD_OUT_SHARE, HELD_OUT_TOKENS
 from madx.encoders.encoder import Encoder
 from madx.pipeline.plan import Plan
+from madx.stages.arithmetic import BLOCKS, LAMBDAS, Arithmetic
+from madx.stages.ensemble import Ensemble
 from madx.stages.evaluate import Evaluation
 from madx.stages.joint import JointStage
 from madx.stages.language import LanguageStage
@@ -84,7 +86,7 @@ def estimate(plan: Plan, session: Session) -> dict[str, float]:
 def _rate_of(step: Step) -> str | None:
     """The stage whose tokens a second are a step's too; None: it takes no time to speak of."""
     match step:
-        case LanguageStage() | JointStage():
+        case LanguageStage() | JointStage() | Arithmetic():
             return LanguageStage.stage
         case PrunedTask():  # a finished one's weights, some of them gone
             return None
@@ -137,8 +139,16 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
                     updates = step.epochs * sum(math.ceil(len(data.load()) / step.batch_size) for data in step.train)
                     learnt += updates * step.beside.updates * step.beside.batch_tokens
                 return Work(share * learnt, step.epochs * sum(map(tokens_in, step.dev)))
+            case Arithmetic():
+                text = text_bytes(step.text, session) / BYTES_A_TOKEN
+                return Work(0, len(LAMBDAS) * min(BLOCKS * step.text.corpus.block_size, text))
             case Evaluation():
-                return Work(0, tokens_in(step.test))
+                tokens = tokens_in(step.test)
+                if step.adapts is None:
+                    return Work(0, tokens)
+                parts = len(step.language.parts) if isinstance(step.language, Ensemble) else 1
+                learnt, read = step.adapts.passes(parts)
+                return Work(learnt * tokens, read * tokens)
         return Work()
 
     return work_of

@@ -54,6 +54,10 @@ class EntropyMinimisation(Frozen):
             weights = (weights - self.rate * gradient).detach()
         mixes[first.name] = weights
 
+    def passes(self, parts: int) -> tuple[int, int]:
+        """How often a sentence goes forth and back, and only forth, through the encoder."""
+        return (self.steps, 1) if parts > 1 else (0, 1)
+
     def told(self) -> dict[str, Any]:
         """As models.json has it."""
         return {"entropy_steps": self.steps}
@@ -81,6 +85,9 @@ class ProbabilityMean(Frozen):
             log_p.append(logits_NC.float().log_softmax(-1))
         mean = torch.stack(log_p).logsumexp(0) - math.log(len(log_p))
         return _Said(mean), states
+
+    def passes(self, parts: int) -> tuple[int, int]:
+        return 0, parts
 
     def told(self) -> dict[str, Any]:
         return {"averaged": True}

@@ -60,6 +60,27 @@ def test_joint_trainings_are_counted_as_stage_one(project: Path, monkeypatch: py
     assert generator == pytest.approx(500 * 128 / 1000 + held_out)
 
 
+def test_a_weight_that_is_tried_out_and_a_mixture_that_is_asked_often_take_time(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from madx.pipeline import estimate as module
+
+    monkeypatch.setattr(module, "measure", lambda encoder: module.Speed(1000.0, 2000.0, 4000.0))
+    beside = 'text={deu=["eng.txt"]}', 'relatives=["deu"]'  # two adapters side by side
+
+    def seconds(method: str, stage: str, *overrides: str) -> float:
+        plan, session = planned(f'methods=["{method}"]', *beside, *overrides)
+        found = {step: estimate(plan, session)[step.name] for step in plan.steps if step.stage == stage}
+        return next(s for step, s in found.items() if step.subject.endswith("swe"))
+
+    assert seconds("arithmetic", "arithmetic") == pytest.approx(11 * 64 * 16 / 4000)  # blocks of 16 tokens
+    plain = seconds("madx", "evaluation")
+    assert seconds("emea", "evaluation") == pytest.approx(plain * (1 + 4000 / 2000))
+    more = seconds("emea", "evaluation", "evaluation.entropy_steps=3")
+    assert more == pytest.approx(plain * (1 + 3 * 4000 / 2000))
+    assert seconds("ensemble-logits", "evaluation") == pytest.approx(2 * plain)
+
+
 def test_what_was_finished_here_is_the_measure(project: Path) -> None:
     plan, session = planned()
     make(plan, session, lambda progress: None, 1)
