@@ -37,7 +37,7 @@ from madx.prediction.predictor import Predictor
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
 from madx.stages.predictions import predictions_path, read_predictions
-from madx.store import read_json
+from madx.writing import read_json
 
 __all__ = [
     "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel",

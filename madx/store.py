@@ -6,8 +6,6 @@ when it is read, is no longer taken for done, and is made again.
 
 import hashlib
 import json
-import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,130 +16,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from madx.config import InputError, RunError, file_digest
-from madx.foreign import parse_json, read_json_object, read_small, reason
+from madx.foreign import parse_json, read_small, reason
+from madx.shared import DONE, Shared
+from madx.writing import io_errors, name_beside, swap_folder, sweep, write_json
 
-DONE = "done.json"
 UNSEALED = {"seconds", "result", "memory_mb"}  # what done.json held before it was sealed
-UMASK = os.umask(0o022)  # the user's; asking for it sets it, so it is asked for once, before there are threads
-os.umask(UMASK)
 FOR_PEOPLE = ("README.md", "log.jsonl")  # nothing is computed from them, so they may be changed
-
-
-# ------------------------------------------------------------------------------------------------------- writing
-
-
-@contextmanager
-def io_errors(path: Path) -> Iterator[None]:
-    """What the system refuses within, as one line: where, why, what is safe and what to do. Raises RunError."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or path
-        raise RunError(
-            f"{where}: {reason(error)}; what was finished is safe: put that right and run the same command again"
-        ) from error
-
-
-def _beside(path: Path) -> Path:
-    """A name that no other process, thread or machine uses; hidden, so that nobody takes it for a result."""
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.part")
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A place to write a file to, which becomes `path` when it is whole and on the disk; else nothing is left."""
-    beside = _beside(path)
-    try:
-        yield beside
-        os.chmod(beside, 0o666 & ~UMASK)  # some libraries make files that nobody else may read
-        fsync_file(beside)
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def new_folder(path: Path, option: str = "") -> Iterator[Path]:
-    """A folder to fill, which becomes `path` when all is in it; else nothing is left.
-
-    `option`: by which a person says where. Raises InputError where `path` is there, then or before.
-    """
-    taken = f"{path}: is there already; choose a new folder{option and f': {option}'}"
-    if path.is_symlink() or path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(taken)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path)
-    beside.mkdir()
-    try:
-        yield beside
-        try:
-            os.replace(beside, path)
-        except OSError:  # somebody else was faster
-            if path.exists():
-                raise InputError(taken) from None
-            raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def swap_folder(new: Path, old: Path) -> None:
-    """Put a folder in another one's place. Whoever swaps holds a lock; a reader meets the one or the other."""
-    aside = _beside(old)
-    if old.exists():
-        os.replace(old, aside)
-    os.replace(new, old)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def sweep(folder: Path, name: str = "") -> None:
-    """Remove what killed processes have left half-written. For whoever has the folder, or the name, locked."""
-    for path in folder.glob(f".{name}*.part"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time, the others wait: by a lock file beside `path`. Raises RunError if there can't be."""
-    with io_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside, flush to the disk, rename."""
-    with new_file(path) as beside:
-        beside.write_bytes(content)
-
-
-def write_text(path: Path, content: str) -> None:
-    write_bytes(path, content.encode("utf-8"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Raises InputError."""
-    return parse_json(read_small(path), path)
-
-
-def fsync_file(path: Path) -> None:
-    """Make sure that what another library wrote has reached the disk."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-
-
-# --------------------------------------------------------------------------------------------------------- steps
 
 
 @dataclass
@@ -154,15 +34,21 @@ class _Seen:
     checked: bool = False  # the step's files too
 
 
-class Store:
-    """A directory of results, each in a folder `<stage>-<subject>-<digest>` named by the value that makes it."""
+ELSEWHERE = (0, 0, 0)  # no file's identity: what a shared store has, and this one not yet
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+
+class Store:
+    """A directory of results, each in a folder `<stage>-<subject>-<digest>` named by the value that makes it.
+
+    `shared`: where machines share them; this directory is the cache of it.
+    """
+
+    def __init__(self, root: Path, shared: Shared | None = None) -> None:
+        self.root, self.shared = root, shared
         self._seen: dict[str, _Seen] = {}
 
-    def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
-        return Store, (self.root,)  # what another process has seen isn't this one's
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path, Shared | None]]:
+        return Store, (self.root, self.shared)  # what another process has seen isn't this one's
 
     def folder(self, name: str) -> Path:
         return self.root / name
@@ -177,9 +63,16 @@ class Store:
         seen = self._look(name)
         if seen is None or seen.problem:
             return False
+        if seen.identity == ELSEWHERE:
+            self._fetch(name, seen)
+            seen = self._look(name)
+            if seen is None or seen.identity == ELSEWHERE:
+                return False  # somebody else is at it
         if not seen.checked:
             seen.problem = self._damage(name, seen.done.get("files", {}))
             seen.checked = True
+            if seen.problem and self.shared is not None:
+                self.shared.distrust(name)  # if it came from there
         return not seen.problem
 
     def problem(self, name: str) -> str:
@@ -196,7 +89,7 @@ class Store:
 
     def result(self, name: str) -> dict[str, Any]:
         """What the step that made this folder reported when it finished."""
-        seen = self._look(name)
+        seen = self._look(name, sure=True)
         if seen is None or seen.problem:
             raise self.missing(name)
         return seen.done
@@ -244,7 +137,7 @@ class Store:
 
     def finish(self, name: str, result: dict[str, Any]) -> None:
         """Written last: its existence means the folder is complete."""
-        if self.is_done(name):
+        if (self.folder(name) / DONE).exists():
             raise RunError(f"{self.folder(name)} is finished already")
         with io_errors(self.folder(name)):
             folder = self.folder(name)
@@ -254,21 +147,62 @@ class Store:
         seen = self._look(name)
         assert seen is not None
         seen.checked = True  # just now
+        self.share(name)
+
+    def share(self, name: str) -> None:
+        """Send what is finished here to where machines share it, unless it is there. Raises RunError."""
+        if self.shared is None or not (self.folder(name) / DONE).exists():
+            return
+        there = self.shared.done(name, sure=True)
+        if there is None or _read_done(there, name, ELSEWHERE).problem:
+            beside = [file for file in FOR_PEOPLE if (self.folder(name) / file).exists()]
+            self.shared.send(name, [*self.result(name).get("files", {}), *beside], self.folder(name))
+
+    def _fetch(self, name: str, seen: _Seen) -> None:
+        """What another machine has made, unless another process here is at it. Raises RunError."""
+        assert self.shared is not None
+        with self._lock(name) as mine:
+            if mine and not (self.folder(name) / DONE).exists():
+                new = name_beside(self.folder(name))
+                try:
+                    with io_errors(self.root):
+                        new.mkdir()
+                        self.shared.fetch(name, list(seen.done.get("files", {})), FOR_PEOPLE, new)
+                        swap_folder(new, self.folder(name))
+                finally:
+                    shutil.rmtree(new, ignore_errors=True)
 
     def _artefacts(self, name: str) -> list[Path]:
         paths = sorted(self.folder(name).rglob("*"))
         return [p for p in paths if p.is_file() and p.name[0] != "." and p.name not in (DONE, *FOR_PEOPLE)]
 
-    def _look(self, name: str) -> _Seen | None:
+    def _look(self, name: str, sure: bool = False) -> _Seen | None:
+        """`sure`: with a fresh look at what machines share."""
         path = self.folder(name) / DONE
         try:
             status = path.stat()
         except OSError:
-            return None
+            return self._look_elsewhere(name, sure)
         identity = (status.st_mtime_ns, status.st_size, status.st_ino)
         seen = self._seen.get(name)
         if seen is None or seen.identity != identity:
-            seen = self._seen[name] = _read_done(path, identity)
+            try:
+                seen = _read_done(read_small(path), str(path), identity)
+            except (InputError, RunError):
+                seen = _Seen(identity, {}, f"{path}: damaged")
+            self._seen[name] = seen
+        return seen
+
+    def _look_elsewhere(self, name: str, sure: bool) -> _Seen | None:
+        if self.shared is None:
+            return None
+        seen = self._seen.get(name)
+        if seen is None or seen.identity != ELSEWHERE:
+            content = self.shared.done(name, sure)
+            seen = _read_done(content, name, ELSEWHERE) if content is not None else None
+            if seen is None or seen.problem:
+                return None
+            self._seen[name] = seen
         return seen
 
     def _damage(self, name: str, files: dict[str, str]) -> str:
@@ -282,17 +216,20 @@ class Store:
         return ""
 
 
-def _read_done(path: Path, identity: tuple[int, int, int]) -> _Seen:
+def _read_done(content: bytes, where: str, identity: tuple[int, int, int]) -> _Seen:
+    damaged = _Seen(identity, {}, f"{where}: damaged")
     try:
-        done = read_json_object(path)
-    except (InputError, RunError):
-        return _Seen(identity, {}, f"{path}: damaged")
+        done = parse_json(content, where)
+    except InputError:
+        return damaged
+    if not isinstance(done, dict):
+        return damaged
     seal = done.pop("seal", None)
     if seal is None:
         whole = (set(done), type(done.get("seconds")), type(done.get("result"))) == (UNSEALED, float, dict)
     else:
         whole = seal == _seal(done)
-    return _Seen(identity, done) if whole else _Seen(identity, {}, f"{path}: damaged")
+    return _Seen(identity, done) if whole else damaged
 
 
 def _seal(done: dict[str, Any]) -> str:

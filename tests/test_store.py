@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from madx.config import InputError, RunError
-from madx.store import UMASK, Store, new_folder, write_bytes, write_text
+from madx.store import Store
+from madx.writing import UMASK, new_folder, write_bytes, write_text
 
 
 def test_a_folder_is_claimed_by_one_at_a_time_and_finished_once(tmp_path: Path) -> None:

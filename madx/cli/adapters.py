@@ -77,7 +77,7 @@ def adapters_pull(
     from madx.formats.manifest import check
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import copy_files, fetch
-    from madx.store import new_folder
+    from madx.writing import new_folder
 
     with new_folder(to) as new:
         copy_files(fetch(parse_address(source, revision)), new)
@@ -137,7 +137,7 @@ def _convert(source: str, revision: str | None, to: Path, model: str, pickle: bo
     from madx.formats.fusion import FUSION_CONFIG, SETUP
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import fetch
-    from madx.store import new_folder
+    from madx.writing import new_folder
 
     address = parse_address(source, revision)
     here = Path(address.place) / address.path

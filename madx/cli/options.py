@@ -8,6 +8,12 @@ import typer
 Recipe = Annotated[Path | None, typer.Argument(help="A recipe or its folder; none: the bundled quick start.")]
 Data = Annotated[Path | None, typer.Option("--data", envvar="MADX_DATA", help="Root of the catalogue's files.")]
 Results = Annotated[Path, typer.Option("--results", help="Where runs and the store of finished steps go.")]
+Shared = Annotated[
+    str | None,
+    typer.Option(
+        "--shared", help="Where machines share finished steps: s3://..., gs://..., file://...: docs/engines.md."
+    ),
+]
 CatalogOption = Annotated[list[Path] | None, typer.Option("--catalog", help="Your own languages/ and tasks/.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a recipe key: key=value. Repeatable.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]

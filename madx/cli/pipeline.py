@@ -26,6 +26,7 @@ from madx.cli.options import (
     Recipe,
     Results,
     Set,
+    Shared,
 )  # fmt: skip
 from madx.cli.show import execute, print_compared, print_plan, print_scale, print_scores
 from madx.config import InputError, RunError
@@ -52,6 +53,7 @@ def run(
     engine: Engine = "local",
     address: Address = None,
     job_minutes: JobMinutes = 60,
+    shared: Shared = None,
     keep_going: KeepGoing = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -63,7 +65,7 @@ def run(
         raise InputError(f"--processes {processes}: with --engine local; the others make several steps at once")
     if processes > 1 and keep_going:
         raise InputError("--keep-going: not with --processes, where all fail together")
-    planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
+    planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device, shared=shared)
     if dry_run:
         from madx.pipeline.plan import look_at
 

@@ -81,7 +81,7 @@ def predict(
         for line in lines:
             sys.stdout.write(line)
         return
-    from madx.store import io_errors, new_file
+    from madx.writing import io_errors, new_file
 
     with io_errors(output), new_file(output) as new, open(new, "w", encoding="utf-8") as opened:
         opened.writelines(lines)

@@ -20,7 +20,8 @@ def status(
 ) -> None:
     """Which steps are being made, where, and how far they are; with every engine."""
     from madx.pipeline.engines.running import running_in
-    from madx.store import DONE, Store
+    from madx.shared import DONE
+    from madx.store import Store
 
     root = results / ".store"
     if not root.is_dir():

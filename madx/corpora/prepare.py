@@ -16,7 +16,7 @@ from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.packing import Packer, begin_and_end
 from madx.device import one_ahead
-from madx.store import fsync_file
+from madx.writing import fsync_file
 
 TRAIN = "train.bin"
 HELD_OUT = "held_out.bin"

@@ -5,7 +5,7 @@ from pathlib import Path
 from madx.config import InputError
 from madx.encoders.load import load_model, load_tokenizer
 from madx.encoders.reference import EncoderRef
-from madx.store import new_folder
+from madx.writing import new_folder
 
 
 def export_encoder(ref: EncoderRef, folder: Path) -> None:

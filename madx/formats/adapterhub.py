@@ -21,7 +21,7 @@ from madx.formats.adapter_config import config_from_spec, named_config, reason, 
 from madx.formats.manifest import PACKED, check, without_place
 from madx.formats.sparse import pack, read_packed
 from madx.formats.tensors import read_tensors, save_pickle, save_tensors
-from madx.store import write_json
+from madx.writing import write_json
 
 VERSION = "adapters.1.3.0"
 CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter.safetensors", "pytorch_adapter.bin"

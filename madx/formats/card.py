@@ -6,7 +6,7 @@ from typing import Any
 
 from madx.foreign import markdown_text
 from madx.formats.manifest import read_manifest, seal, without_place
-from madx.store import write_text
+from madx.writing import write_text
 
 Score = dict[str, Any]  # a row of scores.csv
 

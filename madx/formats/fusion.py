@@ -31,7 +31,7 @@ from madx.formats.adapterhub import (
 from madx.formats.heads import HEAD_CONFIG, load_any_head, save_any_head
 from madx.formats.manifest import FILES
 from madx.formats.tensors import read_tensors
-from madx.store import write_json
+from madx.writing import write_json
 
 FUSION_CONFIG = "adapter_fusion_config.json"
 FUSION_WEIGHTS, FUSION_PICKLE = "model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin"

@@ -22,7 +22,7 @@ from madx.foreign import checked_name, read_json_object
 from madx.formats.adapter_config import reason
 from madx.formats.adapterhub import CONFIG, about_encoder, put, save_weights
 from madx.formats.tensors import read_tensors
-from madx.store import write_json
+from madx.writing import write_json
 
 HEAD_CONFIG, HEAD_WEIGHTS, HEAD_PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
 

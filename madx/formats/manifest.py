@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from madx.config import InputError, file_digest
 from madx.foreign import Line, Name, read_json_object
-from madx.store import write_json
+from madx.writing import write_json
 
 MANIFEST = "madx.json"
 PACKED = "adapter.packed.safetensors"  # of a pruned adapter, which only madx reads: see sparse.py

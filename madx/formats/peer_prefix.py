@@ -12,7 +12,7 @@ from madx.encoders.encoder import Encoder
 from madx.encoders.prefixes import PrefixChange, new_prefix
 from madx.formats.adapterhub import CONFIG, PICKLE, WEIGHTS, about_encoder, put, put_below
 from madx.formats.tensors import read_tensors, save_tensors
-from madx.store import write_json
+from madx.writing import write_json
 
 # beside the sizes: what madx computes
 AS_IT_IS = {"architecture": "prefix_tuning", "encoder_prefix": True, "cross_prefix": True, "leave_out": [],

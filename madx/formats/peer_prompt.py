@@ -10,7 +10,7 @@ from madx.encoders.encoder import Encoder
 from madx.encoders.prompts import PromptChange
 from madx.formats.adapterhub import CONFIG, PICKLE, WEIGHTS, about_encoder
 from madx.formats.tensors import read_tensors, save_tensors
-from madx.store import write_json
+from madx.writing import write_json
 
 COMBINE = {"prefix": False, "prefix_after_bos": True}  # whether it stands behind the first token
 

@@ -22,7 +22,7 @@ from madx.formats.adapterhub import CONFIG, PICKLE, WEIGHTS, about_encoder, peer
 from madx.formats.peer_lora import lora_config, lora_tensors, put_lora
 from madx.formats.peer_prefix import prefix_config, prefix_tensors, put_prefix
 from madx.formats.tensors import read_tensors, save_tensors
-from madx.store import write_json
+from madx.writing import write_json
 
 LORA, PREFIX, BOTTLENECK = "lora", "prefix_tuning", None  # a part's `architecture`
 

@@ -19,7 +19,7 @@ from madx.encoders.linears import LinearParts
 from madx.foreign import read_json_object
 from madx.formats.manifest import without_place
 from madx.formats.tensors import load_tensors, save_tensors
-from madx.store import write_json
+from madx.writing import write_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MODEL = "base_model.model."

@@ -17,7 +17,7 @@ from torch import Tensor
 from madx.config import InputError, RunError, first_line
 from madx.foreign import open_regular
 from madx.formats.manifest import LARGEST
-from madx.store import new_file, write_bytes
+from madx.writing import new_file, write_bytes
 
 MAX_REPEATED = 1 << 30  # bytes of tensors that a pickle names more than once; each becomes one of its own
 MAX_HEADER = 8 << 20  # bytes of a safetensors file's header: some 50,000 tensors

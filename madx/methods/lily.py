@@ -16,7 +16,7 @@ from madx.foreign import read_json_object
 from madx.formats.tensors import load_tensors, save_tensors
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.method import Stored
-from madx.store import write_json
+from madx.writing import write_json
 
 if TYPE_CHECKING:
     from madx.stages.session import Session

@@ -12,7 +12,7 @@ from madx.encoders.encoder import Encoder
 from madx.foreign import read_json_object
 from madx.formats.tensors import load_tensors, save_tensors
 from madx.methods.method import Method, Stored
-from madx.store import write_json
+from madx.writing import write_json
 
 SPEC, FILE = "mixture.json", "mixture.safetensors"
 

@@ -24,7 +24,7 @@ from madx.stages.predictions import PREDICTIONS, predictions_path
 from madx.stages.session import Session
 from madx.stages.text import TextStage
 from madx.step import Result, Step, closure
-from madx.store import write_bytes, write_json, write_text
+from madx.writing import write_bytes, write_json, write_text
 
 RECIPE, RESOLVED = "recipe.toml", "recipe.resolved.toml"
 

@@ -22,8 +22,8 @@ from madx.corpora.health import Health, by_tokenizer
 from madx.encoders.reference import resolve_encoder
 from madx.foreign import read_toml
 from madx.pipeline.project import QUICKSTART
-from madx.store import new_folder, write_text
 from madx.tasks.kinds import kind_of
+from madx.writing import new_folder, write_text
 
 SAMPLE = 2000  # lines that the language is told by
 LOOKED_AT = 300  # and by which what the tokenizer makes of it

@@ -13,7 +13,7 @@ from madx.pipeline.whole import Make, run_steps
 from madx.report.charts import curve
 from madx.stages.evaluate import Evaluation
 from madx.stages.session import Session
-from madx.store import write_text
+from madx.writing import write_text
 
 Number = TypeVar("Number", int, float)
 

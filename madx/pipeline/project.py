@@ -46,14 +46,17 @@ def project(
     catalog: list[Path] | None,
     device: str,
     encoder: Encoder | None = None,
+    shared: str | None = None,
 ) -> tuple[Planner, Session]:
     """What plans a recipe and where its steps run.
 
     `path`: as `recipe_file` takes it; beside that file the recipe's own are looked for. `encoder`: the recipe's, where
-    it is in memory already. Raises InputError for a device, a folder or a tracker that isn't there.
+    it is in memory already. `shared`: where machines share finished steps. Raises InputError for a device, a folder, a
+    tracker or such a place that isn't there.
     """
     from madx.device import choose_device, choose_precision, set_threads
     from madx.pipeline.planner import Planner
+    from madx.shared import Shared
     from madx.stages.session import Session
     from madx.store import Store
 
@@ -66,7 +69,8 @@ def project(
         data = data or QUICKSTART
     set_threads()
     where = encoder.device if encoder else choose_device(device)
-    session = Session(Store(results / ".store"), where, data, tuple(recipe.trackers))
+    store = Store(results / ".store", Shared(shared) if shared else None)
+    session = Session(store, where, data, tuple(recipe.trackers))
     beside = recipe_file(path).parent  # its languages/, tasks/ and files are the first
     precision = encoder.precision if encoder else choose_precision(recipe.precision, session.device)
     planner = Planner(recipe, catalogue_of([*(catalog or []), beside]), data, beside, precision)

@@ -122,6 +122,7 @@ class _Run:
         inner = {below.name for step in self.plan.steps for below in step.upstream}
         for step in self.plan.steps:
             if self.store.is_done(step.name) if step.name in inner else self.store.is_whole(step.name):
+                self.store.share(step.name)
                 self._say("reused", step.name)
             else:
                 self._make(step)

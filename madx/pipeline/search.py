@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from madx.config import InputError, RunError
 from madx.pipeline.about import dev_score
 from madx.pipeline.recipe import Recipe, recipe_from
-from madx.store import write_text
+from madx.writing import write_text
 
 if TYPE_CHECKING:
     import optuna

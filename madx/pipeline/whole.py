@@ -12,7 +12,7 @@ from madx.pipeline.project import recipe_file
 from madx.report.page import write_report
 from madx.stages.session import Session
 from madx.step import Step
-from madx.store import io_errors
+from madx.writing import io_errors
 
 Make = Callable[[Plan], Mapping[str, Exception]]  # what has failed, by step
 

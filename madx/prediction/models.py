@@ -19,8 +19,8 @@ from madx.methods.method import Stored
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
 from madx.stages.entropy import Adapts, EntropyMinimisation, ProbabilityMean
-from madx.store import write_json
 from madx.tasks.kinds import KINDS, kind_of
+from madx.writing import write_json
 
 MODELS = "models.json"
 LARGEST = 64 << 20  # bytes

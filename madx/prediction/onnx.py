@@ -20,7 +20,7 @@ from madx.config import InputError, RunError
 from madx.encoders.encoder import Encoder
 from madx.prediction.predictor import Predictor
 from madx.stages.task_model import in_encoder
-from madx.store import new_folder, write_json
+from madx.writing import new_folder, write_json
 
 MODEL, ABOUT = "model.onnx", "model.json"
 CLOSE = 1e-4  # of logits, to torch's

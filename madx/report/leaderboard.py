@@ -13,7 +13,7 @@ from madx.report.tables import with_interval
 from madx.scores.matrix import Matrix
 from madx.scores.rows import read_rows
 from madx.scores.summary import Summary
-from madx.store import write_text
+from madx.writing import write_text
 
 HERE = Path(__file__).parent
 GROUPS = ("mean of targets", "mean of common targets", "mean of unseen", "mean of seen")

@@ -32,7 +32,7 @@ from madx.scores.paired import Difference
 from madx.scores.rows import write_rows
 from madx.scores.score import Score
 from madx.scores.summary import ProfilePoint, Summary
-from madx.store import write_text
+from madx.writing import write_text
 
 UNLABELLED = (
     "They have no test set, so no score. An adapter that lowers the masked-LM loss on held-out text has learnt from "

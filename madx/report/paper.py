@@ -11,7 +11,7 @@ from madx.report.data import Statistics
 from madx.report.run_file import RunFile
 from madx.report.tables import difference_table, latex, latex_text, reference_of, row_name, score_table
 from madx.scores.matrix import Matrix
-from madx.store import write_bytes, write_text
+from madx.writing import write_bytes, write_text
 
 
 def write_paper(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from madx.config import Frozen, InputError
-from madx.store import write_text
+from madx.writing import write_text
 
 Row = TypeVar("Row", bound=Frozen)
 

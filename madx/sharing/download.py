@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from madx.config import InputError, RunError, first_line
 from madx.foreign import SMALL
 from madx.formats.manifest import LARGEST, WEIGHT_FILES
-from madx.store import fsync_file
+from madx.writing import fsync_file
 
 TIMEOUT = float(os.environ.get("MADX_HTTP_TIMEOUT", "30"))  # seconds without a byte
 DEADLINE = float(os.environ.get("MADX_HTTP_DEADLINE", "21600"))  # seconds for a file of weights, every attempt counted

@@ -20,7 +20,7 @@ from madx.formats.vocabulary import without_vocabulary
 from madx.sharing.address import Address, no_folder
 from madx.sharing.download import download, limit_of
 from madx.sharing.index import INDEX, Entry, local_entries, read_index
-from madx.store import fsync_file, io_errors, locked, sweep
+from madx.writing import fsync_file, io_errors, locked, sweep
 
 T = TypeVar("T")
 

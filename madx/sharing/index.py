@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from madx.config import Frozen, InputError
 from madx.foreign import Line, Name, checked_name, parse_json, read_json_object, read_small
 from madx.formats.manifest import FILES, MANIFEST, read_manifest
-from madx.store import write_json
+from madx.writing import write_json
 
 INDEX = "index.json"
 

@@ -14,7 +14,7 @@ from madx.scores.score import Score as ScoreRow
 from madx.sharing.address import Address
 from madx.sharing.fetch import copy_files, hub_file, on_hub
 from madx.sharing.index import INDEX, Entry, entry_of, local_entries, read_index, with_entry, write_index
-from madx.store import io_errors, locked, swap_folder, write_json
+from madx.writing import io_errors, locked, swap_folder, write_json
 
 ATTEMPTS = 8  # of a push to the Hub, where others push to the same place
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from madx.config import InputError
 from madx.foreign import open_regular, parse_json
-from madx.store import write_bytes
 from madx.tasks.data import LabelledData
 from madx.tasks.examples import Example
+from madx.writing import write_bytes
 
 PREDICTIONS = "predictions.jsonl.gz"
 LARGEST = 64 << 20  # bytes, unpacked: some million sentences

@@ -21,7 +21,7 @@ from madx.encoders.vocabulary import Vocabulary, begin, check_vocabulary, tokeni
 from madx.formats.vocabulary import TOKENIZER, load_vocabulary, save_vocabulary
 from madx.stages.session import Session
 from madx.step import Result, Step
-from madx.store import write_json
+from madx.writing import write_json
 
 LINES = 1_000_000  # that are trained on; more changes little, and memory grows with them
 

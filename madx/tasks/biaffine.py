@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from madx.config import InputError
-from madx.store import write_json
+from madx.writing import write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

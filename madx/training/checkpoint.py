@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from madx.config import file_digest
-from madx.store import fsync_file
+from madx.writing import fsync_file
 
 PATTERN = "checkpoint-*.pt"
 

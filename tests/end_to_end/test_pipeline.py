@@ -112,6 +112,16 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(project: Path) -> None:
     assert compared >= 6  # two language adapters with their heads, a task adapter and its head
 
 
+def test_a_run_goes_on_where_another_machine_was(project: Path) -> None:
+    settings = ("run", "recipe.toml", "--set", 'methods=["task-only"]', "--set", "seeds=[1]", "--shared",
+                (project / "bucket").as_uri())  # fmt: skip
+    out, _ = madx(project, *settings, "--results", "here")
+    again, told = madx(project, *settings, "--results", "there")
+    assert again.replace("there/", "here/") == out
+    assert "[" not in told  # nothing was made
+    assert not list((project / "there" / ".store").glob("task-*"))  # nor fetched what isn't read
+
+
 def test_two_runs_at_once_neither_repeat_nor_corrupt(project: Path) -> None:
     settings = ("run", "recipe.toml", "--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set",
                 "language_adapter.steps=40")  # fmt: skip

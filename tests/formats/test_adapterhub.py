@@ -25,7 +25,7 @@ from madx.formats.adapterhub import (
 from madx.formats.card import card
 from madx.formats.manifest import read_manifest
 from madx.formats.tensors import read_tensors
-from madx.store import UMASK
+from madx.writing import UMASK
 
 LANGUAGE = BottleneckSpec(reduction_factor=2.0, invertible=InvertibleSpec(), leave_out=(1,))
 

@@ -24,7 +24,8 @@ from madx.pipeline.plan import Plan
 from madx.pipeline.run import Progress, run_plan
 from madx.stages.session import Session
 from madx.step import Result, Step, closure
-from madx.store import Store, write_bytes
+from madx.store import Store
+from madx.writing import write_bytes
 
 STRIDE = 1 if "MADX_HOSTILE" in os.environ else 4
 CALLS = ("open", "os.open", "os.fsync", "os.replace", "os.mkdir", "os.unlink", "os.chmod")

@@ -10,7 +10,7 @@ from madx.device import peak_memory, reset_peak_memory
 from madx.pipeline.engines.running import noted
 from madx.stages.session import Session
 from madx.step import Result, Step
-from madx.store import io_errors
+from madx.writing import io_errors
 
 
 def make_step(step: Step, folder: Path, session: Session) -> None:

@@ -31,7 +31,7 @@ class Ray:
     def __init__(self, path: Path, session: Session) -> None:
         import ray
 
-        self._path, self._look = path, relay(session)
+        self._plan, self._look = ray.put(path.read_bytes()), relay(session)  # not every worker need see the file
         self._make = ray.remote(max_retries=0)(make_named)  # run_plan counts the tries, and says what was lost
         self._running: dict[ray.ObjectRef[str], str] = {}
         self._cores = int(
@@ -50,7 +50,7 @@ class Ray:
             cores = min(needs.cores, self._cores)
             memory = (needs.memory_mb or 0) << 20 or None
             task = self._make.options(num_cpus=cores, num_gpus=needs.gpus, memory=memory, name=step.name)
-            self._running[task.remote(self._path, step.name, cores)] = step.name
+            self._running[task.remote(self._plan, step.name, cores)] = step.name
         ended, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
         if not ended:
             ended, _ = ray.wait(list(self._running), timeout=WAIT)

@@ -1,6 +1,6 @@
 """What a worker of a cluster does: it is told a step's name, finds the step in the plan's file, and makes it.
 
-Artefacts stay in the store, which every worker sees on a disk that they share.
+Artefacts stay in the store, which every worker sees on a disk that they share, or at an address.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from madx.config import digest
-from madx.store import new_file
+from madx.store import Store
+from madx.writing import new_file
 
 if TYPE_CHECKING:
     from madx.pipeline.plan import Plan
@@ -29,7 +30,7 @@ class Place(NamedTuple):
     """Where a plan is run: what a worker's own session is made of."""
 
     directory: Path  # in which relative paths are looked for
-    store: Path
+    store: Store
     data: Path | None
     trackers: tuple[str, ...]
     device: str
@@ -38,12 +39,11 @@ class Place(NamedTuple):
 @contextmanager
 def published(plan: Plan, session: Session) -> Iterator[Path]:
     """A file in the store that workers read the plan from. It stays where the driver stops early: jobs may go on."""
-    place = Place(
-        Path.cwd(), session.store.root.absolute(), session.data, tuple(session.trackers), session.device.type
-    )  # a worker's devices are numbered anew
-
-    place.store.mkdir(parents=True, exist_ok=True)
-    path = place.store / f".plan-{digest([step.name for step in plan.steps])}.pickle"
+    store = Store(session.store.root.absolute(), session.store.shared)
+    # a worker's devices are numbered anew
+    place = Place(Path.cwd(), store, session.data, tuple(session.trackers), session.device.type)
+    place.store.root.mkdir(parents=True, exist_ok=True)
+    path = place.store.root / f".plan-{digest([step.name for step in plan.steps])}.pickle"
     with new_file(path) as beside:
         beside.write_bytes(pickle.dumps((place, {step.name: step for step in plan.steps})))
     yield path
@@ -51,20 +51,22 @@ def published(plan: Plan, session: Session) -> Iterator[Path]:
 
 
 @lru_cache(1)  # a worker's encoder stays in memory from step to step
-def _opened(path: Path) -> tuple[Session, dict[str, Step]]:
-    place, steps = pickle.loads(path.read_bytes())
+def _opened(plan: Path | bytes) -> tuple[Session, dict[str, Step]]:
+    place, steps = pickle.loads(plan if isinstance(plan, bytes) else plan.read_bytes())
     import torch
 
     from madx.stages.session import Session
-    from madx.store import Store
 
     os.chdir(place.directory)
-    return Session(Store(place.store), torch.device(place.device), place.data, place.trackers), steps
+    return Session(place.store, torch.device(place.device), place.data, place.trackers), steps
 
 
-def make_named(path: Path, name: str, cores: int) -> Made:
-    """A step of a published plan, on so many cores; who finds it taken waits a moment. Raises what it fails with."""
-    session, steps = _opened(path)
+def make_named(plan: Path | bytes, name: str, cores: int) -> Made:
+    """A step of a published plan (its file, or what is in it), on so many cores; who finds it taken waits a moment.
+
+    Raises what it fails with.
+    """
+    session, steps = _opened(plan)
     import torch
 
     from madx.pipeline.engines.make import make_step

@@ -1,0 +1,129 @@
+"""Whole files or none: written beside, flushed to the disk, renamed; folders too; and who may do so at a time."""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from madx.config import InputError, RunError
+from madx.foreign import parse_json, read_small, reason
+
+UMASK = os.umask(0o022)  # the user's; asking for it sets it, so it is asked for once, before there are threads
+os.umask(UMASK)
+
+
+@contextmanager
+def io_errors(path: Path) -> Iterator[None]:
+    """What the system refuses within, as one line: where, why, what is safe and what to do. Raises RunError."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise RunError(
+            f"{where}: {reason(error)}; what was finished is safe: put that right and run the same command again"
+        ) from error
+
+
+def name_beside(path: Path) -> Path:
+    """A name that no other process, thread or machine uses; hidden, so that nobody takes it for a result."""
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.part")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A place to write a file to, which becomes `path` when it is whole and on the disk; else nothing is left."""
+    beside = name_beside(path)
+    try:
+        yield beside
+        os.chmod(beside, 0o666 & ~UMASK)  # some libraries make files that nobody else may read
+        fsync_file(beside)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_folder(path: Path, option: str = "") -> Iterator[Path]:
+    """A folder to fill, which becomes `path` when all is in it; else nothing is left.
+
+    `option`: by which a person says where. Raises InputError where `path` is there, then or before.
+    """
+    taken = f"{path}: is there already; choose a new folder{option and f': {option}'}"
+    if path.is_symlink() or path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(taken)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = name_beside(path)
+    beside.mkdir()
+    try:
+        yield beside
+        try:
+            os.replace(beside, path)
+        except OSError:  # somebody else was faster
+            if path.exists():
+                raise InputError(taken) from None
+            raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def swap_folder(new: Path, old: Path) -> None:
+    """Put a folder in another one's place. Whoever swaps holds a lock; a reader meets the one or the other."""
+    aside = name_beside(old)
+    if old.exists():
+        os.replace(old, aside)
+    os.replace(new, old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed processes have left half-written. For whoever has the folder, or the name, locked."""
+    for path in folder.glob(f".{name}*.part"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time, the others wait: by a lock file beside `path`. Raises RunError if there can't be."""
+    with io_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write beside, flush to the disk, rename."""
+    with new_file(path) as beside:
+        beside.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises InputError."""
+    return parse_json(read_small(path), path)
+
+
+def fsync_file(path: Path) -> None:
+    """Make sure that what another library wrote has reached the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
