@@ -30,6 +30,7 @@ METRICS = ("accuracy", "span-f1")
 COLUMNS = ("label",)
 OF_CLASSES = True
 OF_WORDS = True
+CALIBRATION = None
 
 
 def check(spec: TaskSpec) -> None:
@@ -213,5 +214,7 @@ def labels_of(gold: Sequence[str], predicted: Sequence[str]) -> Iterable[tuple[s
     return ((str(g), str(p)) for g, p in zip(gold, predicted, strict=True))
 
 
-def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
+def metrics(
+    primary: str, labels: Sequence[str], language: str, has_spaces: bool, gold: Sequence[Any] = ()
+) -> list[Metric]:
     return [span_f1()] if primary == "span-f1" else [word_accuracy()]
