@@ -23,7 +23,8 @@ from madx.tasks.biaffine import save_head as save_head
 from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows
 from madx.tasks.metrics import Metric, share
-from madx.tasks.sentences import WORD, check_words, read_conllu
+from madx.tasks.sentence_rows import check_words
+from madx.tasks.sentences import WORD, read_conllu
 from madx.tasks.tagging import explain as explain
 from madx.tasks.tagging import plain as plain
 from madx.tasks.tagging import plain_columns as plain_columns
