@@ -86,7 +86,8 @@ def _that_fits(possible: Sequence[int], rows: Sequence[Record], fits: Callable[[
     """The column with the most labels of the task; of equals the first."""
 
     def good(column: int) -> int:
-        return sum(fits(label) for row in rows for label in _LABEL.findall(row.fields[column]))
+        cells = Counter(row.fields[column] for row in rows)
+        return sum(count * sum(map(fits, _LABEL.findall(cell))) for cell, count in cells.items())
 
     return possible[0] if len(possible) == 1 else max(possible, key=good)
 

@@ -246,7 +246,7 @@ def test_a_form_of_megabytes_in_any_script_is_one_word(tmp_path: Path) -> None:
         ("a.csv", "tokens,tags\n['a' 'b'],['X' 'X']\n", r"a\.csv:2: column 'tokens' has a list without commas"),
         ("a.csv", "tokens,tags\n\"['a', b]\",['X']\n", r"a\.csv:2: column 'tokens' begins like a list"),
         ("a.csv", 'tokens,tags\n"[""a""]","[3]"\n', r"a\.csv:2: column 'tags' should hold a list .*labels' names"),
-        ("a.xlsx", "PK\x03\x04", r"a\.xlsx: this is a zip archive \(Word, Excel .*; export it as plain text, a table as CSV"),
+        ("a.xlsx", "PK\x03\x04", r"a\.xlsx: this is a zip archive \(Word, Excel .*, a table as CSV"),
         ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["X"]}', r"a\.jsonl:1: 2 words, but 1 labels"),
         ("a.jsonl", '{"text": "a b"}', r"a\.jsonl:1: no column with the words .*; there are: text"),
         ("a.jsonl", '{"tokens": ["a", null], "tags": ["X", "X"]}', r"a\.jsonl:1: column 'tokens' should hold a list"),
