@@ -30,6 +30,8 @@ class HeadSpec(Frozen):
     bias: bool = True
     norm: bool = False  # ModernBERT's own: no bias in the dense layer, and a norm after its activation
     labels: tuple[str, ...] | None = None
+    # of questions that may have no answer: what an answer's score may lack to the first position's; None: all have one
+    null_threshold: float | None = Field(None, allow_inf_nan=False)
 
 
 class Head(nn.Sequential):

@@ -34,6 +34,7 @@ def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = Non
 
     from madx.pipeline.engines.start import Where, make
     from madx.pipeline.estimate import advice, duration, estimate, labels_of
+    from madx.pipeline.glance import glance
 
     where = where or Where(jobs=1)
     console = Console(stderr=True, quiet=quiet)
@@ -41,6 +42,8 @@ def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = Non
         console.print(f"note: {note}", markup=False)
     for statement in session.read.values():
         console.print(f"read: {statement}", markup=False, highlight=False, soft_wrap=True)
+    for line in glance(plan, session).lines() if not quiet else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[numbers]}"),
@@ -131,6 +134,7 @@ class Teller:
 
 def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
     from madx.pipeline.estimate import advice, duration, estimate, labels_of
+    from madx.pipeline.glance import glance
 
     seconds, labels = estimate(plan, session), labels_of(plan)
     rows = [
@@ -149,6 +153,8 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
         print(f"note: {note}")
     for statement in session.read.values():
         print(f"read: {statement}")
+    for line in glance(plan, session).lines() if plan.encoder.is_here else ():
+        print(line)
     for row in rows:
         time_ = f"about {duration(seconds[name])}" if (name := str(row["step"])) in seconds else ""
         what = f" ({row['what']})" if row["what"] else ""

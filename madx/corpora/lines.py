@@ -40,7 +40,8 @@ SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 _FOREIGN = {
     codecs.BOM_UTF16_LE: "UTF-16 text; convert it: iconv -f UTF-16 -t UTF-8",
     codecs.BOM_UTF16_BE: "UTF-16 text; convert it: iconv -f UTF-16 -t UTF-8",
-    b"PK\x03\x04": "a zip archive (Word, Excel and LibreOffice files are too); export it as plain text",
+    b"PK\x03\x04": "a zip archive (Word, Excel and LibreOffice files are too); export it as plain text, a table as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Word or Excel file; export it as plain text, a table as CSV",
     b"%PDF": "a PDF; export it as plain text",
     b"PAR1": "a parquet file; name it .parquet",
     b"version https://git-lfs": "a Git LFS pointer, not the file itself; fetch it: git lfs pull",

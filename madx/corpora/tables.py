@@ -36,7 +36,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Rows:
     elif suffix == ".json":
         rows = _json(path)
     else:
-        rows = delimited(path, "," if suffix == ".csv" else "\t", columns)
+        rows = delimited(path, delimiter_of(path), columns)
     for where, row in rows:
         require(row, columns, where)
         yield where, row
@@ -157,16 +157,40 @@ def _parquet(path: Path, columns: Sequence[str]) -> Rows:
 # --------------------------------------------------------------------------------------------- TSV and CSV
 
 
-class _Record(NamedTuple):
+class Record(NamedTuple):
     number: int  # of its first line
     fields: list[str]
     quoted: set[int]  # fields that quotation marks stood around
 
 
+def delimiter_of(path: Path) -> str:
+    """A tab; in a .csv file what its header has: commas, or else semicolons (where a comma is a decimal's) or tabs."""
+    if suffix_of(path) != ".csv":
+        return "\t"
+    header = next((line for _, line in read_lines(path) if line.strip()), "")
+    return next((mark for mark in ",;\t" if mark in header), ",")
+
+
+def with_header(path: Source, delimiter: str) -> Iterator[Record]:
+    """A table's header and its rows, empty ones too; all have as many fields. Raises InputError with file:line."""
+    quoted = delimiter != "\t" or _quotes_are_set(path, delimiter)
+    header: list[str] = []
+    for record in _records(path, delimiter, quoted):
+        number, fields, _ = record
+        if header and any(fields):
+            if len(fields) > len(header):
+                raise InputError(f"{path}:{number}: {len(fields)} fields, but the header has {len(header)}")
+            if len(fields) < len(header):
+                raise InputError(f"{path}:{number}: column '{header[len(fields)][:40]}' is missing")
+        if not header and any(fields):
+            header = [name.strip() for name in fields]
+        if header:
+            yield record
+
+
 def delimited(path: Source, delimiter: str, columns: Sequence[str]) -> Rows:
     """A table with a header. Raises InputError with file:line."""
-    quoted = delimiter == "," or _quotes_are_set(path, delimiter)
-    records = (record for record in _records(path, delimiter, quoted) if any(record.fields))
+    records = (record for record in with_header(path, delimiter) if any(record.fields))
     first = next(records, None)
     if first is None:
         return
@@ -176,20 +200,16 @@ def delimited(path: Source, delimiter: str, columns: Sequence[str]) -> Rows:
     if twice := [c for c in columns if header.count(c) > 1]:
         raise InputError(f"{path}:{first.number}: column '{twice[0]}' is there twice")
     for number, fields, _ in records:
-        if len(fields) > len(header):
-            raise InputError(f"{path}:{number}: {len(fields)} fields, but the header has {len(header)}")
-        if len(fields) < len(header):
-            raise InputError(f"{path}:{number}: column '{header[len(fields)][:40]}' is missing")
         yield f"{path}:{number}", dict(zip(header, fields, strict=True))
 
 
-def _records(path: Source, delimiter: str, quoted: bool) -> Iterator[_Record]:
+def _records(path: Source, delimiter: str, quoted: bool) -> Iterator[Record]:
     """Raises InputError where quotation marks are not set as they should be."""
     lines = read_lines(path)
     field = re.compile(rf'"((?:[^"]|"")*)"(?={delimiter}|\Z)|([^"{delimiter}]*)(?={delimiter}|\Z)')
     for number, line in lines:
         if not quoted or '"' not in line:
-            yield _Record(number, line.split(delimiter), set())
+            yield Record(number, line.split(delimiter), set())
             continue
         parts, marks = [line], line.count('"')
         while marks % 2 and len(parts) < _MOST_LINES and (more := next(lines, None)) is not None:
@@ -205,7 +225,7 @@ def _records(path: Source, delimiter: str, quoted: bool) -> Iterator[_Record]:
             matches.append(match)
             place = match.end() + 1
         fields = [m[2] if m[1] is None else m[1].replace('""', '"') for m in matches]
-        yield _Record(number, fields, {i for i, m in enumerate(matches) if m[1] is not None})
+        yield Record(number, fields, {i for i, m in enumerate(matches) if m[1] is not None})
 
 
 def _quotes_are_set(path: Source, delimiter: str) -> bool:

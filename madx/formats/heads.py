@@ -83,6 +83,7 @@ def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
             bias=config.get("bias", True),
             norm=config.get("norm", False),
             labels=tuple(sorted(labels, key=labels.__getitem__)) if labels else None,
+            null_threshold=about.get("null_threshold"),
         )
         head = Head(spec, encoder.width)
     except (KeyError, ValueError, TypeError) as error:
@@ -114,6 +115,8 @@ def save_head(folder: Path, encoder: Encoder, head: Head, name: str, pickle: boo
         if spec.head_type in ("classification", "multilabel_classification"):
             config["bias"] = spec.bias
         about = {**about_encoder(encoder, name), "config": config}
+    if spec.null_threshold is not None:
+        about["null_threshold"] = spec.null_threshold  # not in `config`: the peer takes no key there that it has not
     save_weights(folder, tensors, HEAD_WEIGHTS, HEAD_PICKLE if pickle else None)
     write_json(folder / HEAD_CONFIG, about)
 

@@ -106,20 +106,20 @@ def _data_sets(plan: Plan, encoder: Encoder, texts: dict[str, TextStage], sessio
             DataSet(
                 *key, str(statement), statement.labels, max(lengths),
                 sum(n > min(longest, encoder.max_length) for n in lengths) / len(lengths),
-                _seen(lines, _documents(text, session), data.has_spaces) if test and text else None,
-                _seen(lines, labelled, data.has_spaces) if test else None,
+                seen(lines, documents_of(text, session), data.has_spaces) if test and text else None,
+                seen(lines, labelled, data.has_spaces) if test else None,
             )
         )  # fmt: skip
     return found
 
 
-def _seen(sentences: Sequence[str], training: Iterable[str], has_spaces: bool) -> float:
+def seen(sentences: Sequence[str], training: Iterable[str], has_spaces: bool) -> float:
     """Share of a test set's sentences that are a line of the training text, or that share a long run with it."""
     found = contamination({"test": sentences}, training, has_spaces)["test"]
     return max(found.matched_share, found.overlapping_share)
 
 
-def _documents(text: TextStage, session: Session) -> Iterator[str]:
+def documents_of(text: TextStage, session: Session) -> Iterator[str]:
     for source in text.corpus.sources:
         if source.file is not None:  # what lies on the Hub isn't fetched for this
             yield from documents(source, session.data)
@@ -142,7 +142,7 @@ def _texts(texts: dict[str, TextStage], encoder: Encoder, session: Session) -> l
 
 def _health(text: TextStage, encoder: Encoder, session: Session) -> Health:
     clean = Cleaner()
-    kept = (piece for document in islice(_documents(text, session), SAMPLE) if (piece := clean(document)))
+    kept = (piece for document in islice(documents_of(text, session), SAMPLE) if (piece := clean(document)))
     return by_tokenizer(kept, encoder.tokenizer)
 
 
@@ -168,21 +168,29 @@ def adapter_size(step: LanguageStage | TaskStage, encoder: Encoder, session: Ses
         return sum(p.numel() for p in step.method.attach(encoder, "counted", 0, session).values())
 
 
+def about_unknown(name: str, rate: float) -> str | None:
+    """Where it is too much."""
+    return f"{name}: {rate:.1%} of its tokens are unknown to the encoder's tokenizer" if rate > 0.01 else None
+
+
+def about_seen(name: str, share: float | None, where: str) -> str | None:
+    """Where it is too much."""
+    if share is None or share <= 0.01:
+        return None
+    return f"{name}: {share:.1%} of its sentences stand in the {where}; the score will flatter"
+
+
 def to_look_at(checked: Checked) -> list[str]:
     """What a person should look at, worst first, one line each."""
-    found = [
-        f"{text.language}: {text.unknown_rate:.1%} of its tokens are unknown to the encoder's tokenizer"
-        for text in checked.texts
-        if text.unknown_rate > 0.01
-    ]
+    said = [about_unknown(text.language, text.unknown_rate) for text in checked.texts]
+    found = [line for line in said if line]
     for data in checked.data:
         name = f"{data.task} {data.language} {data.split}"
-        for share, where in (
-            (data.seen_in_text, "text that is trained on"),
-            (data.seen_in_training, "training labels"),
-        ):
-            if share is not None and share > 0.01:
-                found.append(f"{name}: {share:.1%} of its sentences stand in the {where}; the score will flatter")
+        said = [
+            about_seen(name, data.seen_in_text, "text that is trained on"),
+            about_seen(name, data.seen_in_training, "training labels"),
+        ]
+        found += [line for line in said if line]
         if data.too_long > 0.01:
             found.append(f"{name}: {data.too_long:.1%} are longer than max_length ({data.longest} tokens the longest)")
     return found

@@ -43,7 +43,8 @@ def count_cell(folder: Path, run: RunFile, cell: CellOf) -> Counted:
     if len(gold) * len(about.labels) > MOST_COUNTS:
         raise InputError(f"{path}: {len(gold)} examples with {len(about.labels)} labels are more than fit in memory")
     try:  # predictions from elsewhere may be of any shape
-        metrics = kind.metrics(about.metric, about.labels, cell.target, cell.target not in about.unspaced)
+        has_spaces = cell.target not in about.unspaced
+        metrics = kind.metrics(about.metric, about.labels, cell.target, has_spaces, gold)
         counts = [count(metric, gold, predicted) for metric in metrics]
         # what holds nothing to score (a sentence without entities) has no fault
         values = np.where(counts[0].any(1), metrics[0].value(counts[0]), 100.0)

@@ -80,6 +80,8 @@ def export_onnx(predictor: Predictor, language: str | None, to: Path, *, int8: b
             about = {"task": task.name, "kind": task.kind, "labels": list(task.labels), "language": language,
                      "encoder": encoder.ref.name, "max_length": predictor.chosen.max_length, "int8": int8,
                      "dropped": drop, "difference_to_torch": difference}  # fmt: skip
+            if head.spec.null_threshold is not None:
+                about["null_threshold"] = head.spec.null_threshold
             write_json(new / ABOUT, about)
     finally:
         config._attn_implementation = attention

@@ -13,7 +13,7 @@ from madx.tasks.metrics import Metric
 def score_examples(data: LabelledData, examples: Sequence[Example], predicted: Sequence[Any]) -> list[float]:
     """The values of the task's metrics, in percent, the primary one first."""
     gold = [data.kind.gold(example) for example in examples]
-    metrics = data.kind.metrics(data.task.metric, data.task.labels, data.language, data.has_spaces)
+    metrics = data.kind.metrics(data.task.metric, data.task.labels, data.language, data.has_spaces, gold)
     return [float(metric.value(count(metric, gold, predicted).sum(0))) for metric in metrics]
 
 

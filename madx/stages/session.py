@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from madx.tasks.data import LabelledData, Statement
 from madx.training.fit import Run
 from madx.training.group import Group
 
+KEPT = 5_000  # texts of a labelled data set
+
 
 @dataclass
 class Session:
@@ -29,6 +32,7 @@ class Session:
     group: Group = field(default=Group(), init=False)  # the processes that train a step together
     _encoder: Encoder | None = field(default=None, init=False)
     read: dict[str, Statement] = field(default_factory=dict, init=False)  # what labelled data was found to hold
+    texts: dict[str, list[str]] = field(default_factory=dict, init=False)  # and its first texts
 
     def encoder(self, ref: EncoderRef) -> Encoder:
         """The encoder as it was published, without adapters; one is kept in memory."""
@@ -59,7 +63,10 @@ class Session:
     def check_data(self, data: LabelledData) -> None:
         """Read it once, before any work. Raises InputError."""
         if digest(data) not in self.read:
-            self.read[digest(data)] = data.statement(data.read())
+            reading = data.read()
+            self.read[digest(data)] = data.statement(reading)
+            texts = (text for example in reading.examples for text in data.kind.texts(example))
+            self.texts[digest(data)] = list(islice(texts, KEPT))
 
     def training(self, folder: Path, seed: int, label: str) -> Run:
         """Where and how a training runs here; `label` is what its progress is called."""

@@ -43,9 +43,25 @@ class SourceData:
         self.sizes = {language: len(theirs) for language, theirs in examples.items()}
         self.features = {language: model.features(theirs) for language, theirs in examples.items()}
         self.dev = [(data, data.load()) for data in dev]
+        calibration = model.kind.CALIBRATION
+        learnt = [example for theirs in examples.values() for example in theirs]
+        self.calibration = calibration if calibration and calibration.needed(learnt) else None
+        if self.calibration:
+            self.calibration.choose(model.head, ())
+
+    def calibrate(self, over: Over) -> list[str]:
+        """Choose on the dev sets what of the head isn't learnt; what there is to say of it."""
+        if self.calibration is None:
+            return []
+        said = []
+        for data, examples in self.dev:
+            self.model.retarget(over.of(data.language))
+            said.append(self.model.say(examples))
+        return self.calibration.choose(self.model.head, said)
 
     def score_dev(self, over: Over) -> dict[str, float]:
         """The mean over the dev sets of the task's metric, each over its own language's adapter."""
+        self.calibrate(over)
         values = []
         for data, examples in self.dev:
             self.model.retarget(over.of(data.language))

@@ -114,6 +114,7 @@ class TaskStage(Step):
                 average_at=[epoch * (self.epochs - number) for number in range(self.average)],
             )
             result["warnings"] += unfreezing.warning(steps) if unfreezing else []
+            result["warnings"] += data.calibrate(over)  # of what was kept
             for kept in lower.values():
                 kept.drop()
             self._save(folder, model, result)

@@ -14,7 +14,7 @@ from madx.encoders.lower import Lower
 from madx.methods.method import Method
 from madx.stages.entropy import Adapts
 from madx.tasks.batches import Batch, Tokens, parts_by_length
-from madx.tasks.examples import Example, Feature
+from madx.tasks.examples import Example, Feature, Said
 from madx.tasks.kinds import kind_of
 
 
@@ -73,9 +73,12 @@ class TaskModel:
 
     def predict(self, examples: Sequence[Example]) -> list[Any]:
         """One prediction an example, without dropout."""
+        return self.kind.join(*self.say(examples), self.task)
+
+    def say(self, examples: Sequence[Example]) -> Said:
         features = self.features(examples)
         (decoded,) = self._said(features, self.kind.decode)
-        return self.kind.join(examples, features, decoded, self.task)
+        return Said(examples, features, decoded)
 
     def explain(self, examples: Sequence[Example], features: Sequence[Feature]) -> list[tuple[Any, dict[str, Any]]]:
         """The same, each with what is told of it beside: its probabilities, ... `features`: of the examples."""

@@ -26,6 +26,7 @@ METRICS = ("accuracy", "macro-f1")
 COLUMNS = ("label",)
 OF_CLASSES = True
 OF_WORDS = False
+CALIBRATION = None
 
 
 def check(spec: TaskSpec) -> None:
@@ -154,6 +155,8 @@ def labels_of(gold: str, predicted: str) -> Iterable[tuple[str, str]]:
     return [(str(gold), str(predicted))]
 
 
-def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
+def metrics(
+    primary: str, labels: Sequence[str], language: str, has_spaces: bool, gold: Sequence[Any] = ()
+) -> list[Metric]:
     both = [accuracy(), macro_f1(labels)]
     return both if primary == "accuracy" else both[::-1]

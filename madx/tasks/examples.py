@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -40,6 +40,21 @@ class Feature(NamedTuple):
     @property
     def length(self) -> int:
         return max(map(len, self.sequences))
+
+
+class Said(NamedTuple):
+    """What a head says of a data set, decoded."""
+
+    examples: Sequence[Example]
+    features: Sequence[Feature]
+    decoded: Sequence[Any]
+
+
+class Calibration(NamedTuple):
+    """What of a head isn't learnt but chosen on dev sets. `choose(head, said of each)` tells what there is to say."""
+
+    needed: Callable[[Sequence[Example]], bool]  # having learnt from these
+    choose: Callable[[Any, Sequence[Said]], list[str]]
 
 
 def check_label(label: str, labels: Sequence[str], where: str, hint: str = "") -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from madx.adapters.heads import Head, HeadType
     from madx.encoders.encoder import Encoder
     from madx.encoders.sites import Positions
@@ -28,6 +30,13 @@ def load_head(folder: Path, encoder: Encoder) -> tuple[str, Head]:
     from madx.formats import heads
 
     return heads.load_head(folder, encoder)
+
+
+def null_threshold(head: nn.Module) -> float | None:
+    """See `HeadSpec`."""
+    from madx.adapters.heads import Head
+
+    return head.spec.null_threshold if isinstance(head, Head) else None
 
 
 def first_token(batch: Batch) -> Positions:

@@ -14,7 +14,7 @@ from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError, nearest
 from madx.corpora.tables import Row
 from madx.tasks import classification, multiple_choice, parsing, question_answering, tagging
-from madx.tasks.examples import Contents, Example, Feature, Reading
+from madx.tasks.examples import Calibration, Contents, Example, Feature, Reading
 from madx.tasks.metrics import Metric
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class Kind(Protocol):
     @property
     def OF_WORDS(self) -> bool:
         """Whether every word has a prediction, and inputs are a sentence's words; else a row of a table has one."""
+
+    @property
+    def CALIBRATION(self) -> Calibration | None:
+        """What is chosen on the dev sets, once a head is trained; None: nothing."""
 
     # ------------------------------------------------------------------------------------------------ reading
 
@@ -126,8 +130,10 @@ class Kind(Protocol):
     def labels_of(self, gold: Any, predicted: Any, /) -> Iterable[tuple[str, str]]:
         """Gold and predicted label of every word or example; none where answers are no labels."""
 
-    def metrics(self, primary: str, labels: Sequence[str], language: str, has_spaces: bool, /) -> list[Metric]:
-        """The primary one first."""
+    def metrics(
+        self, primary: str, labels: Sequence[str], language: str, has_spaces: bool, gold: Sequence[Any] = (), /
+    ) -> list[Metric]:
+        """The primary one first. `gold`: what all predictions are compared with, where a definition hangs on it."""
 
     def save_head(self, folder: Path, encoder: Encoder, head: Any, name: str, /) -> None:
         """Write a head beside its adapter."""

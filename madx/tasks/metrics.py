@@ -20,8 +20,11 @@ DEFINITIONS = {
     "macro-f1": "the mean over labels of each label's F1; labels that occur in gold or predictions (scikit-learn)",
     "las": "the share of words whose head and relation are right, punctuation included (CoNLL 2018)",
     "uas": "the share of words whose head is right",
-    "f1-squad": "words shared by answer and gold answer as F1, the best gold answer (SQuAD 1.1's script)",
-    "em": "the share of answers that are a gold answer but for case, punctuation and English articles (SQuAD 1.1)",
+    "f1-squad": "words shared by answer and gold answer as F1, the best gold answer (SQuAD 1.1's script; 2.0's where "
+    "some questions have no answer)",
+    "em": "the share of answers that are a gold answer but for case, punctuation and English articles (SQuAD 1.1, 2.0)",
+    "f1-has-answer": "f1-squad over the questions that have an answer (SQuAD 2.0's HasAns_f1)",
+    "f1-no-answer": "the share of the questions without an answer to which none is given (SQuAD 2.0's NoAns_f1)",
     "f1-mlqa": "as f1-squad, with each language's punctuation and articles (MLQA's script)",
     "qa-f1": "as f1-squad, with characters as words in languages written without blanks",
 }
@@ -171,7 +174,15 @@ def own_overlap(gold: Sequence[str], predicted: Sequence[str]) -> float:
     return overlap(gold, predicted) if gold or predicted else 1.0
 
 
-def answers(name: str, words: Callable[[str], list[str]], agree: Callable[[list[str], list[str]], float]) -> Metric:
+def same(gold: Sequence[str], predicted: Sequence[str]) -> float:
+    return float(gold == predicted)
+
+
+Words = Callable[[str], list[str]]
+Agree = Callable[[Sequence[str], Sequence[str]], float]
+
+
+def answers(name: str, words: Words, agree: Agree) -> Metric:
     """The mean of how far each answer agrees with the best of its gold ones, as words."""
 
     def counts(gold: Sequence[str], predicted: str) -> list[float]:
@@ -181,11 +192,42 @@ def answers(name: str, words: Callable[[str], list[str]], agree: Callable[[list[
     return share(name, counts)
 
 
-def answer_metrics(language: str, has_spaces: bool) -> list[Metric]:
-    """`f1-squad` and `em` as SQuAD 1.1's script counts, `f1-mlqa` as MLQA's, `qa-f1` our own."""
+def answers_or_none(name: str, words: Words, agree: Agree, of: tuple[bool, ...] = (True, False)) -> Metric:
+    """The same where a question may have no answer, which no answer alone agrees with (SQuAD 2.0's script).
+
+    A gold answer without words counts as none. `of`: questions that have an answer, those that have none, or both.
+    """
+
+    def counts(gold: Sequence[str], predicted: str) -> list[float]:
+        if bool(gold) not in of:
+            return [0.0, 0.0]
+        wanted = [right for answer in gold if (right := words(answer))] or [[]]
+        found = words(predicted)
+        return [max(float(agree(right, found)) for right in wanted), 1.0]
+
+    return share(name, counts)
+
+
+def answer_metrics(language: str, has_spaces: bool, may_be_none: bool = False) -> list[Metric]:
+    """`f1-squad` and `em` as SQuAD 1.1's script counts, `f1-mlqa` as MLQA's, `qa-f1` our own.
+
+    With questions that have no answer as SQuAD 2.0's script does, and F1 of either sort of question beside.
+    """
+
+    def mlqa(text: str) -> list[str]:
+        return mlqa_words(text, language, has_spaces)
+
+    def own(text: str) -> list[str]:
+        return own_words(text, has_spaces)
+
+    if not may_be_none:
+        return [
+            answers("f1-squad", squad_words, overlap), answers("em", squad_words, same),
+            answers("f1-mlqa", mlqa, overlap), answers("qa-f1", own, own_overlap),
+        ]  # fmt: skip
     return [
-        answers("f1-squad", squad_words, overlap),
-        answers("em", squad_words, lambda gold, found: gold == found),
-        answers("f1-mlqa", lambda text: mlqa_words(text, language, has_spaces), overlap),
-        answers("qa-f1", lambda text: own_words(text, has_spaces), own_overlap),
-    ]
+        answers_or_none("f1-squad", squad_words, own_overlap), answers_or_none("em", squad_words, same),
+        answers_or_none("f1-mlqa", mlqa, own_overlap), answers_or_none("qa-f1", own, own_overlap),
+        answers_or_none("f1-has-answer", squad_words, own_overlap, (True,)),
+        answers_or_none("f1-no-answer", squad_words, own_overlap, (False,)),
+    ]  # fmt: skip

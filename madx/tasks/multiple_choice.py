@@ -31,6 +31,7 @@ COLUMNS_READ = ("premise", "choice1", "choice2", "question", "label")
 COLUMNS = ("label",)
 OF_CLASSES = True
 OF_WORDS = False
+CALIBRATION = None
 
 
 def check(spec: TaskSpec) -> None:
@@ -164,5 +165,7 @@ def labels_of(gold: int, predicted: int) -> Iterable[tuple[str, str]]:
     return [(str(gold), str(predicted))]
 
 
-def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
+def metrics(
+    primary: str, labels: Sequence[str], language: str, has_spaces: bool, gold: Sequence[Any] = ()
+) -> list[Metric]:
     return [accuracy()]

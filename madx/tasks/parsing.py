@@ -23,7 +23,8 @@ from madx.tasks.biaffine import save_head as save_head
 from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows
 from madx.tasks.metrics import Metric, share
-from madx.tasks.sentences import WORD, check_words, read_conllu
+from madx.tasks.sentence_rows import check_words
+from madx.tasks.sentences import WORD, read_conllu
 from madx.tasks.tagging import explain as explain
 from madx.tasks.tagging import plain as plain
 from madx.tasks.tagging import plain_columns as plain_columns
@@ -38,6 +39,7 @@ METRICS = ("las", "uas")
 COLUMNS = ("head", "relation")
 OF_CLASSES = False  # a tree is chosen as a whole
 OF_WORDS = True
+CALIBRATION = None
 OUTSIDE = -1  # the head of a word whose head is in another part of a sentence that was too long
 
 
@@ -254,7 +256,9 @@ def labels_of(gold: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]])
     return ((str(g[1]), str(p[1])) for g, p in zip(gold, predicted, strict=True))
 
 
-def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
+def metrics(
+    primary: str, labels: Sequence[str], language: str, has_spaces: bool, gold: Sequence[Any] = ()
+) -> list[Metric]:
     """Of all words, punctuation among them, as the CoNLL 2018 shared task's scorer counts on gold words."""
 
     def uas(gold: Sequence[Sequence[Any]], predicted: Sequence[Sequence[Any]]) -> list[float]:

@@ -17,10 +17,12 @@ from madx.corpora.tables import Row, read_rows, require, text_of
 from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, hub_rows
 from madx.tasks.flexible import load_head as load_head
-from madx.tasks.flexible import new_head
+from madx.tasks.flexible import new_head, null_threshold
 from madx.tasks.flexible import save_head as save_head
 from madx.tasks.metrics import Metric, answer_metrics
-from madx.tasks.squad import COLUMNS_READ, Answer, example_of, questions
+from madx.tasks.spans import CALIBRATION as CALIBRATION
+from madx.tasks.spans import Decoded, answers_of
+from madx.tasks.squad import COLUMNS_READ, Answer, answered, example_of, questions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +33,6 @@ METRICS = ("f1-squad", "em", "f1-mlqa", "qa-f1")
 COLUMNS = ("answer",)
 OF_CLASSES = False  # windows are compared by their logits
 OF_WORDS = False
-
 
 LONGEST_ANSWER = 30  # tokens
 STRIDE = 0.4  # share of the window that the next window repeats
@@ -49,20 +50,24 @@ def read(path: Path, spec: TaskSpec) -> Reading:
     """Rows of question, context and answers [{text, answer_start}] (JSON lines, JSON, parquet); or SQuAD's articles."""
     if suffix_of(path) in (".tsv", ".csv"):
         raise InputError(f"{path}: questions are read from JSON lines, JSON or parquet, since answers are lists")
-    layout, examples = f"table {suffix_of(path)}", []
+    layout, examples = f"table {suffix_of(path)}", list[Example]()
     for where, row in read_rows(path, ()):
         layout = "SQuAD's articles" if "paragraphs" in row else layout
         examples += [example_of(question, place) for place, question in questions(row, where)]
-    return Reading(examples, layout)
+    return Reading(answered(examples, path), layout)
 
 
 def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
-    return Reading([example_of(row, where) for where, row in hub_rows(hub, split)[1]], "Hub")
+    return Reading(answered([example_of(row, where) for where, row in hub_rows(hub, split)[1]], hub.dataset), "Hub")
 
 
 def contents(examples: Sequence[Example]) -> Contents:
     contexts = {example.inputs[1] for example in examples}
-    return Contents({"questions": len(examples), "contexts": len(contexts)}, Counter())
+    without = sum(not example.gold for example in examples)
+    sizes = {"questions": len(examples), "contexts": len(contexts)} | (
+        {"without an answer": without} if without else {}
+    )
+    return Contents(sizes, Counter())
 
 
 def plain_columns(spec: TaskSpec) -> tuple[str, ...]:
@@ -178,13 +183,15 @@ def decisions(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Tensor]
 
 
 def decode(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[Any]:
-    """(score, first character, last character) of each window's best span."""
+    """Each window's best span, as `Decoded`."""
     result = []
-    for feature, scores in _spans_of(head, hidden_BTD, batch):
+    threshold = null_threshold(head)
+    for feature, scores, null in _spans_of(head, hidden_BTD, batch):
         offsets = feature.extra
         i, j = divmod(int(scores.argmax()), len(offsets))
         span = (offsets[i][0], offsets[j][1]) if offsets[i] and offsets[j] else (0, 0)
-        result.append((float(scores[i, j]), *span))
+        least = -math.inf if threshold is None else float(null) - threshold
+        result.append(Decoded(float(scores[i, j]), span[0], span[1], least))
     return result
 
 
@@ -192,16 +199,16 @@ def entropy(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Tensor:
     """Over a window's spans."""
     import torch
 
-    return torch.stack([mean_entropy(scores.view(1, -1)) for _, scores in _spans_of(head, hidden_BTD, batch)]).mean()
+    return torch.stack([mean_entropy(scores.view(1, -1)) for _, scores, _ in _spans_of(head, hidden_BTD, batch)]).mean()
 
 
 def confidence(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> list[float]:
     """The logarithm of the sum of all of a window's spans."""
-    return [float(scores.flatten().logsumexp(0)) for _, scores in _spans_of(head, hidden_BTD, batch)]
+    return [float(scores.flatten().logsumexp(0)) for _, scores, _ in _spans_of(head, hidden_BTD, batch)]
 
 
-def _spans_of(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Iterator[tuple[Feature, Tensor]]:
-    """Scores of each window's spans, (first token, last token)."""
+def _spans_of(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Iterator[tuple[Feature, Tensor, Tensor]]:
+    """Scores of each window's spans, (first token, last token), and of no answer: the first position's."""
     import torch
 
     logits = head(hidden_BTD).float()
@@ -211,44 +218,32 @@ def _spans_of(head: nn.Module, hidden_BTD: Tensor, batch: Batch) -> Iterator[tup
         start, end = (logits[row, : len(offsets), k].masked_fill(~inside, -1e4) for k in (0, 1))
         scores = start[:, None] + end[None, :]
         allowed = torch.ones_like(scores, dtype=torch.bool).triu().tril(LONGEST_ANSWER - 1)
-        yield feature, scores.masked_fill(~allowed, -1e9)
+        yield feature, scores.masked_fill(~allowed, -1e9), logits[row, 0].sum()
 
 
 def join(examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], spec: TaskSpec) -> list[Any]:
-    return [example.inputs[1][first:last] for example, (_, first, last) in _best(examples, features, decoded)]
+    return [example.inputs[1][found.first : found.last] for example, found in answers_of(examples, features, decoded)]
 
 
 def explain(
     examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any], confidence: Sequence[Any],
     spec: TaskSpec,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """`start` and `end`: characters of the context; `probability`: of the answer among all spans of all windows."""
+    """`start` and `end`: characters of the context; `probability`: of the answer among all spans of all windows.
+
+    Where a question may have no answer, that is one more of what may be chosen, as the threshold weighs it.
+    """
     sums: list[list[float]] = [[] for _ in examples]
     for feature, those in zip(features, confidence, strict=True):
         sums[feature.example].append(those)
     return [
-        {"start": first, "end": last, "probability": 1 / sum(math.exp(min(one - score, 700)) for one in sums[i])}
-        for i, (_, (score, first, last)) in enumerate(_best(examples, features, decoded))
+        {
+            "start": found.first,
+            "end": found.last,
+            "probability": 1 / sum(math.exp(min(one - found.score, 700)) for one in (*sums[i], found.least)),
+        }
+        for i, (_, found) in enumerate(answers_of(examples, features, decoded))
     ]
-
-
-def _best(
-    examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
-) -> list[tuple[Example, tuple[float, int, int]]]:
-    """The best span of all of an example's windows: score, first and last + 1 character."""
-    best: list[tuple[float, int, int]] = [(float("-inf"), 0, 0)] * len(examples)
-    for feature, (score, first, last) in zip(features, decoded, strict=True):
-        if score > best[feature.example][0]:
-            best[feature.example] = (score, *_bounds(examples[feature.example].inputs[1], first, last))
-    return list(zip(examples, best, strict=True))
-
-
-def _bounds(context: str, first: int, last: int) -> tuple[int, int]:
-    """Without blanks around; the marks that sit on the last character are part of it."""
-    while first < last < len(context) and unicodedata.category(context[last]).startswith("M"):
-        last += 1
-    text = context[first:last]
-    return first + len(text) - len(text.lstrip()), last - len(text) + len(text.rstrip())
 
 
 def texts(example: Example) -> list[str]:
@@ -265,5 +260,9 @@ def labels_of(gold: Sequence[str], predicted: str) -> Iterable[tuple[str, str]]:
     return []
 
 
-def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
-    return sorted(answer_metrics(language, has_spaces), key=lambda metric: metric.name != primary)
+def metrics(
+    primary: str, labels: Sequence[str], language: str, has_spaces: bool, gold: Sequence[Any] = ()
+) -> list[Metric]:
+    """SQuAD 1.1's, or SQuAD 2.0's where any of the questions has no answer."""
+    known = answer_metrics(language, has_spaces, may_be_none=not all(gold))
+    return sorted(known, key=lambda metric: metric.name != primary)

@@ -1,4 +1,4 @@
-"""Words and their labels in files: columns (one word a line), CoNLL-U, JSON lines, JSON and parquet.
+"""Words and their labels in files: columns (one word a line) and CoNLL-U; tables and rows are told from them.
 
 What a file of columns does not say of itself is told by all of it: tabs or blanks, which column holds the word and
 which the label, marks of documents, a language's prefix at every word (`sv:Token`, PAN-X).
@@ -11,34 +11,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from madx.catalog.task import Columns, TaskSpec
+from madx.catalog.task import TaskSpec
 from madx.config import InputError
 from madx.corpora.lines import read_lines, suffix_of
-from madx.corpora.tables import JSON_LINES, Row, read_rows, some
+from madx.corpora.tables import JSON_LINES
+from madx.tasks.sentence_rows import Sentences, check_words, of_rows
+from madx.tasks.word_tables import has_header, of_table
 
-TAB, NUL = "\t", "\x00"
+TAB = "\t"
 UPOS, WORD = 3, 1  # CoNLL-U's columns, from 0
-_WORDS = ("tokens", "words", "token")
-_LABELS = ("upos", "ner_tags", "pos_tags", "tags", "labels", "ner", "pos")
 _HINT = (
     "are the columns swapped? is the first line a header? `label_column = N`, from 0, in the task's file says which "
     "column"
 )
 _BLANKS = re.compile(" +")
 _COMMENT = re.compile(r"# ?(newdoc|newpar|[\w.:\[\]-]+( \w+)* ?=)")
-
-
-class Sentences(NamedTuple):
-    """For errors: `where(i, j)` is the place of word j of sentence i, `hint` what to look at where no label fits."""
-
-    words: list[list[str]]
-    labels: list[list[str]]
-    where: Callable[[int, int], str]
-    layout: str  # what the file was recognised as
-    skipped: Counter[str]  # what is in the file and no word
-    hint: str = ""
 
 
 class Rows(NamedTuple):
@@ -55,9 +44,9 @@ def read_sentences(path: Path, spec: TaskSpec, fits: Callable[[str], bool]) -> S
     """`fits`: whether a text may be one of the task's labels. Raises InputError with file:line."""
     suffix = suffix_of(path)
     if suffix in (".parquet", ".json", *JSON_LINES):
-        return _of_rows(path, spec.columns)
-    if suffix == ".csv":
-        raise InputError(f"{path}: words and labels are not read from CSV; write one word a line: word, tab, label")
+        return of_rows(path, spec.columns)
+    if suffix == ".csv" or has_header(path, fits):
+        return of_table(path, spec.columns, fits)
     return _of_columns(path, spec, fits)
 
 
@@ -202,74 +191,3 @@ def _prefix(words: Sequence[Sequence[str]]) -> str:
     if match is None or sum(map(len, words)) < 2:
         return ""
     return match[0] if all(w.startswith(match[0]) for sentence in words for w in sentence) else ""
-
-
-def check_words(words: Sequence[Sequence[str]], where: Callable[[int, int], str]) -> None:
-    """Raises InputError for words that are none: empty, with a NUL, or all of them `_`."""
-    if words and all(w == "_" for sentence in words for w in sentence):
-        raise InputError(f"{where(0, 0)}: every word is '_': this data set is published without its text")
-    for i, sentence in enumerate(words):
-        for j, word in enumerate(sentence):
-            if not word or NUL in word:
-                raise InputError(f"{where(i, j)}: {'a NUL character in a word' if word else 'an empty word'}")
-
-
-# --------------------------------------------------------------------------------------------------------- rows
-
-
-def label_columns(names: Sequence[str] | Row, columns: Columns, where: str) -> tuple[str, str]:
-    """Which columns of a table hold the words and the labels: those the task names, or the usual ones."""
-    said = columns != Columns()
-    found = [
-        next((n for n in ((own, *usual) if said else usual) if n in names), None)
-        for own, usual in ((columns.text, _WORDS), (columns.label, _LABELS))
-    ]
-    words, labels = found
-    if words is None or labels is None:
-        what = "words (tokens)" if words is None else "labels (tags, ner_tags, upos)"
-        raise InputError(f"{where}: no column with the {what}; there are: {some(names)}")
-    return words, labels
-
-
-def words_of(row: Row, where: str) -> list[str]:
-    """The words of a row without labels, a list of texts under one of the usual names. Raises InputError."""
-    name = next((name for name in _WORDS if name in row), None)
-    if name is None:
-        raise InputError(f"{where}: no column with the words (tokens); there are: {some(row)}")
-    words = row[name]
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise InputError(f"{where}: column '{name}' should hold a list of texts, one for each word")
-    if any(not word or NUL in word for word in words):
-        raise InputError(f"{where}: an empty word, or a NUL character in one")
-    return words
-
-
-def _of_rows(path: Path, columns: Columns) -> Sentences:
-    found, places, names = [], [], ("", "")
-    for place, row in read_rows(path, ()):
-        names = label_columns(row, columns, place)
-        found.append((row[names[0]], row[names[1]]))
-        places.append(place)
-    return of_lists(found, *names, places)
-
-
-def of_lists(found: Sequence[tuple[Any, Any]], words: str, labels: str, places: Sequence[str]) -> Sentences:
-    """Sentences as (tokens, labels), from columns that are called `words` and `labels`. Raises InputError."""
-    filled = []
-    for place, (tokens, tags) in zip(places, found, strict=True):
-        for value, name in ((tokens, words), (tags, labels)):
-            if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-                hint = "; write the labels' names" if name == labels else ""
-                raise InputError(f"{place}: column '{name}' should hold a list of texts, one for each word{hint}")
-        if len(tokens) != len(tags):
-            raise InputError(f"{place}: {len(tokens)} words, but {len(tags)} labels")
-        if tokens:
-            filled.append((place, tokens, tags))
-
-    def where(i: int, j: int) -> str:
-        return f"{filled[i][0]}, word {j + 1}"
-
-    every_word = [tokens for _, tokens, _ in filled]
-    check_words(every_word, where)
-    skipped = Counter({"empty sentences": len(found) - len(filled)})
-    return Sentences(every_word, [tags for _, _, tags in filled], where, "rows of tokens and labels", skipped)

@@ -1,4 +1,7 @@
-"""Questions as SQuAD has them: question, context, and answers {text, answer_start}; articles, or rows of the Hub."""
+"""Questions as SQuAD has them: question, context, and answers {text, answer_start}; articles, or rows of the Hub.
+
+A question without an answer (SQuAD 2) has none in its list, or one without text, or says `is_impossible`.
+"""
 
 import json
 from collections.abc import Iterator
@@ -27,11 +30,8 @@ def _answers(value: object, context: str, where: str) -> list[Answer]:
         value = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
     if not isinstance(value, list) or any(not isinstance(answer, dict) for answer in value):
         raise InputError(f"{where}: 'answers' should be a list of objects {{text, answer_start}}")
-    if not value:
-        raise InputError(
-            f"{where}: a question without an answer (as in SQuAD 2, or in test sets whose answers are not published); "
-            "every question needs one here: leave such questions out"
-        )
+    if all(answer.get("text") == "" for answer in value):
+        return []
     found: list[Answer] = []
     for answer in value:
         require(answer, ("text", "answer_start"), where)
@@ -49,8 +49,18 @@ def _answers(value: object, context: str, where: str) -> list[Answer]:
 def example_of(row: Row, where: str) -> Example:
     require(row, COLUMNS_READ, where)
     question, context = (text_of(row, column, where) for column in COLUMNS_READ[:2])
-    answers = _answers([] if row.get("is_impossible") is True else row["answers"], context, where)
+    impossible = row.get("is_impossible")
+    answers = [] if impossible is True else _answers(row["answers"], context, where)
+    if impossible is False and not answers:
+        raise InputError(f"{where}: 'is_impossible' is false, but there is no answer")
     return Example(str(row.get("id", where)), (question, context), answers)
+
+
+def answered(examples: list[Example], where: object) -> list[Example]:
+    """The same. Raises InputError where there isn't one answer in them all."""
+    if examples and not any(example.gold for example in examples):
+        raise InputError(f"{where}: no question has an answer: are they unpublished? Take another split or file")
+    return examples
 
 
 def questions(row: Row, where: str) -> Iterator[tuple[str, Row]]:

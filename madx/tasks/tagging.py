@@ -19,7 +19,8 @@ from madx.tasks.flexible import new_head
 from madx.tasks.flexible import save_head as save_head
 from madx.tasks.metrics import Metric, span_f1, word_accuracy
 from madx.tasks.schemes import are_entities, scheme_of, to_iob2
-from madx.tasks.sentences import Sentences, label_columns, of_lists, read_sentences, words_of
+from madx.tasks.sentence_rows import Sentences, label_columns, of_lists, words_of
+from madx.tasks.sentences import read_sentences
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +31,7 @@ METRICS = ("accuracy", "span-f1")
 COLUMNS = ("label",)
 OF_CLASSES = True
 OF_WORDS = True
+CALIBRATION = None
 
 
 def check(spec: TaskSpec) -> None:
@@ -44,7 +46,7 @@ def head(spec: TaskSpec, width: int) -> nn.Module:
 
 
 def read(path: Path, spec: TaskSpec) -> Reading:
-    """A word and its label a line, blank lines between sentences; CoNLL-U (UPOS); rows of tokens and labels.
+    """A word and its label a line, blank lines between sentences; CoNLL-U (UPOS); tables; rows of tokens and labels.
 
     Entities in any scheme become IOB2. Raises InputError with file:line.
     """
@@ -213,5 +215,7 @@ def labels_of(gold: Sequence[str], predicted: Sequence[str]) -> Iterable[tuple[s
     return ((str(g), str(p)) for g, p in zip(gold, predicted, strict=True))
 
 
-def metrics(primary: str, labels: Sequence[str], language: str, has_spaces: bool) -> list[Metric]:
+def metrics(
+    primary: str, labels: Sequence[str], language: str, has_spaces: bool, gold: Sequence[Any] = ()
+) -> list[Metric]:
     return [span_f1()] if primary == "span-f1" else [word_accuracy()]

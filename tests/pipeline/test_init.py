@@ -108,11 +108,20 @@ def test_labels_are_those_that_check_will_read(
     assert len(read("eng", "train")) == 300
 
 
-@pytest.mark.parametrize("content", ["NOUN\thunden\nVERB\tspringer\n", "word\ttag\nhunden\tNOUN\n"])
-def test_swapped_columns_and_a_header_are_asked_for(tmp_path: Path, content: str) -> None:
+SWAPPED = (r"l\.tsv:1: label '\w+' .* Column 2 was read: are the columns swapped\? is the first line a header\? "
+           r"`label_column = N`, from 0, in the task's file")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("NOUN\thunden\nVERB\tspringer\n", SWAPPED),
+        ("ord\tklasse\nhunden\tNOUN\n", SWAPPED),
+        ("word\ttag\nhunden\tNOUN\n", r"l\.tsv: no column says where a sentence begins"),
+    ],
+)
+def test_swapped_columns_and_a_header_are_asked_for(tmp_path: Path, content: str, hint: str) -> None:
     (tmp_path / "l.tsv").write_text(content)
-    hint = (r"l\.tsv:1: label '\w+' .* Column 2 was read: are the columns swapped\? is the first line a header\? "
-            r"`label_column = N`, from 0, in the task's file")  # fmt: skip
     with pytest.raises(InputError, match=hint):
         init([text(tmp_path / "a.txt")], tmp_path / "new", "swe", None, "pos", tmp_path / "l.tsv", "mini")
     (tmp_path / "l.tsv").write_text("\n")

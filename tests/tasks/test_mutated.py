@@ -46,6 +46,8 @@ FILES = [
     ("tagging", "a.iob2", "".join(f"{i}\t{w}\tO\t-\n" for i, w in enumerate("abc", 1))),
     ("tagging", "a.jsonl", json.dumps({"tokens": ["Ann", "sér"], "ner_tags": ["S-PER", "O"]}) + "\n"),
     ("tagging", "a.tsv.gz", COLUMNS),
+    ("tagging", "a.csv", 'Sentence #,Word,Tag\nSentence: 1,Ann,B-PER\n,"L, ""und""",I-PER\nSentence: 2,ser,O\n'),
+    ("tagging", "b.csv", "tokens,tags\n\"['Ann', 'ser']\",\"['B-PER', 'O']\"\nhund og,O O\n"),
     ("parsing", "a.conllu", CONLLU),
     ("classification", "a.tsv", TABLE),
     ("classification", "a.csv", TABLE.replace(",", "").replace("\t", ",")),

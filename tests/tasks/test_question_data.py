@@ -1,6 +1,7 @@
 """Questions: SQuAD's files in their shapes, windows that fit, and answers that are what the person sees."""
 
 import json
+import math
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -66,14 +67,15 @@ def test_questions_in_parquet(tmp_path: Path) -> None:
         ({"answers": [{"text": "Tórshavn", "answer_start": 14}]}, "the answer 'Tórshavn' is not at position 14"),
         ({"answers": [{"text": None, "answer_start": 14}]}, "column 'text' is null"),
         ({"answers": ["Tórshavn"]}, "should be a list of objects"),
-        ({"answers": []}, r"a question without an answer \(as in SQuAD 2"),
-        ({"is_impossible": True}, r"a question without an answer \(as in SQuAD 2"),
+        ({"answers": []}, "no question has an answer: are they unpublished"),
+        ({"answers": [], "is_impossible": False}, "'is_impossible' is false, but there is no answer"),
+        ({"answers": [{"text": "", "answer_start": 0}, ROW["answers"][0]]}, "an answer without text"),
         ({"answers": [{"text": "  ", "answer_start": 3}]}, "an answer without text"),
     ],
 )
 def test_what_cannot_be_a_question_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({**ROW, **change}))
-    with pytest.raises(InputError, match=rf"a\.jsonl:1: .*{message}"):
+    with pytest.raises(InputError, match=rf"a\.jsonl(:1)?: .*{message}"):
         question_answering.read(tmp_path / "a.jsonl", QA)
 
 
@@ -97,7 +99,8 @@ def predicted(tokens: Tokens, example: Example) -> list[str]:
     features = question_answering.features([example], tokens, QA)
     spans = [(f.target, f.extra) for f in features]
     decoded = [
-        (float(t != (0, 0)), extra[t[0]][0], extra[t[1]][1]) if t != (0, 0) else (0.0, 0, 0) for t, extra in spans
+        (float(t != (0, 0)), *((extra[t[0]][0], extra[t[1]][1]) if t != (0, 0) else (0, 0)), -math.inf)
+        for t, extra in spans
     ]
     return question_answering.join([example], features, decoded, QA)
 

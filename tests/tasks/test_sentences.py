@@ -3,13 +3,16 @@
 The files are made here, in the shape of UD, MasakhaNER, UNER, CoNLL-2003, PAN-X and others; the sentences are our own.
 """
 
+import csv
+import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from madx.catalog.task import TaskSpec
+from madx.catalog.task import Columns, TaskSpec
 from madx.config import InputError
 from madx.tasks import tagging
 from madx.tasks.examples import Reading
@@ -39,6 +42,20 @@ def conllu(labels: list[str] = UPOS) -> str:
     return "# sent_id = 1\n# text = Ann Lund ser Oslo.\n" + "".join(rows) + "\n"
 
 
+def kaggle(numbers: Sequence[str], separator: str = ",", end: str = "\n") -> str:
+    """The shape of the best-known table of entities: two columns of labels, one of which is the task's."""
+    rows = zip(numbers, WORDS, ["NNP"] * 5, IOB2, strict=True)
+    return end.join(separator.join(row) for row in (("Sentence #", "Word", "POS", "Tag"), *rows)) + end
+
+
+def a_row(words: str, tags: str) -> str:
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([["id", "tokens", "tags"], ["7", words, tags]])
+    return table.getvalue()
+
+
+A_WORD = "a word a row, columns 'Word' and 'Tag'"
+A_ROW = "a sentence a row, columns 'tokens' and 'tags'"
 DOCUMENT = "-DOCSTART- -X- O O\n\n"
 ROWS = "rows of tokens and labels"
 NER_FILES = {
@@ -65,6 +82,27 @@ NER_FILES = {
     "panx.tsv": (columns([f"sv:{w}" for w in WORDS], IOB2), "tabs, 'sv:' taken off every word, IOB2"),
     "wikiann.jsonl": (json.dumps({"tokens": WORDS, "ner_tags": IOB2, "langs": ["sv"] * 5}), f"{ROWS}, IOB2"),
     "words.json": (json.dumps([{"words": WORDS, "labels": IOB1}]), f"{ROWS}, IOB1 read as IOB2"),
+    "kaggle.csv": (kaggle(["Sentence: 1", "", "", "", ""]), f"{A_WORD}, sentences by 'Sentence #', IOB2"),
+    "every_row.csv": (kaggle(["Sentence: 1"] * 5), f"{A_WORD}, sentences by 'Sentence #', IOB2"),
+    "excel.csv": ("\ufeff" + kaggle(["1"] * 5, ";", "\r\n"), f"{A_WORD}, sentences by 'Sentence #', IOB2"),
+    "tabs.csv": (kaggle(["1"] * 5, "\t"), f"{A_WORD}, sentences by 'Sentence #', IOB2"),
+    "numbers.tsv": (kaggle(["1"] * 5, "\t"), f"{A_WORD}, sentences by 'Sentence #', IOB2"),
+    "bioes_table.csv": (
+        "token,ner\n" + columns(WORDS, BIOES, separator=","),
+        "a word a row, columns 'token' and 'ner', sentences by empty rows, BIOES read as IOB2",
+    ),
+    "header.tsv": (
+        "Token\tNER_tag\n" + columns(WORDS, IOB2),
+        "a word a row, columns 'Token' and 'NER_tag', sentences by empty rows, IOB2",
+    ),
+    "json_cells.csv": (a_row(json.dumps(WORDS), json.dumps(IOB1)), f"{A_ROW}, IOB1 read as IOB2"),
+    "python_cells.csv": (a_row(str(WORDS), str(IOB2)), f"{A_ROW}, IOB2"),
+    "blank_cells.csv": (a_row(" ".join(WORDS), " ".join(IOB2)), f"{A_ROW}, IOB2"),
+    "blank_cells.tsv": (f"tokens\ttags\n{' '.join(WORDS)}\t{' '.join(IOB2)}\n", f"{A_ROW}, IOB2"),
+    "kaggle_sentences.csv": (
+        f'Sentence #,Sentence,POS,Tag\nSentence: 1,{" ".join(WORDS)},"{["NNP"] * 5}","{IOB2}"\n',
+        "a sentence a row, columns 'Sentence' and 'Tag', IOB2",
+    ),
     "dates.tsv": (columns(WORDS, ["B-PER", "I-PER", "B-DATE", "B-LOC", "O"]), "tabs, IOB2"),
     "single_dates.tsv": (columns(WORDS, ["B-PER", "E-PER", "S-DATE", "S-LOC", "O"]), "tabs, BIOES read as IOB2"),
 }  # fmt: skip
@@ -195,7 +233,20 @@ def test_a_form_of_megabytes_in_any_script_is_one_word(tmp_path: Path) -> None:
         ("a.tsv", "1\thund\tNOUN\n2\tkat\tNOUM\n", r"a\.tsv:2: label 'NOUM' .* did you mean 'NOUN'"),
         ("a.conllu", conllu(["_"] * 5), r"a\.conllu:3: label '_' is not in the task's set"),
         ("a.conllu", "hund\tNOUN\n", r"a\.conllu:1: CoNLL-U begins a line with its word's number, not 'hund'"),
-        ("a.csv", "word,label\nhund,NOUN\n", r"a\.csv: words and labels are not read from CSV"),
+        ("a.csv", "word,label\nhund,NOUN\n", r"a\.csv: no column says where a sentence begins \(sentence_id\)"),
+        ("a.csv", "id,label\n1,NOUN\n", r"a\.csv:1: no column with the words \(word, token, tokens\); .*: id, label"),
+        ("a.csv", "id,word\n1,hund\n", r"a\.csv:1: no column with the labels \(tag, .*; there are: id, word"),
+        ("a.csv", "word,word,tag\na,a,X\n", r"a\.csv:1: column 'word' is there twice"),
+        ("a.csv", "sent_id,word,tag\n1,a,X\n2,b,X\n1,c,X\n", r"a\.csv:4: sentence '1' is here again; its rows"),
+        ("a.csv", "sent_id,word,tag\n1,a,X\n1,b,Y\n", r"a\.csv:3: label 'Y' is not in the task's set"),
+        ("a.csv", "sent_id,word,tag\n1,a,Y\n", r"label 'Y' .*Column 'tag' was read; `columns.label` in the task's"),
+        ("a.csv", "sent_id,word,tag\n1,,X\n", r"a\.csv:2: an empty word"),
+        ("a.csv", "sent_id,word,tag\n1,a\n", r"a\.csv:2: column 'tag' is missing"),
+        ("a.csv", "tokens,tags\na b,X X\nc d,X\n", r"a\.csv:3: 2 words, but 1 labels"),
+        ("a.csv", "tokens,tags\n['a' 'b'],['X' 'X']\n", r"a\.csv:2: column 'tokens' has a list without commas"),
+        ("a.csv", "tokens,tags\n\"['a', b]\",['X']\n", r"a\.csv:2: column 'tokens' begins like a list"),
+        ("a.csv", 'tokens,tags\n"[""a""]","[3]"\n', r"a\.csv:2: column 'tags' should hold a list .*labels' names"),
+        ("a.xlsx", "PK\x03\x04", r"a\.xlsx: this is a zip archive \(Word, Excel .*, a table as CSV"),
         ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["X"]}', r"a\.jsonl:1: 2 words, but 1 labels"),
         ("a.jsonl", '{"text": "a b"}', r"a\.jsonl:1: no column with the words .*; there are: text"),
         ("a.jsonl", '{"tokens": ["a", null], "tags": ["X", "X"]}', r"a\.jsonl:1: column 'tokens' should hold a list"),
@@ -204,6 +255,25 @@ def test_a_form_of_megabytes_in_any_script_is_one_word(tmp_path: Path) -> None:
 def test_what_cannot_be_words_and_labels_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(tmp_path / name, content, POS)
+
+
+def test_words_of_a_table_are_what_its_cells_hold(tmp_path: Path) -> None:
+    """Quoted commas, quotation marks and line ends, null and NA, a word with a blank; sentences where they begin."""
+    content = (
+        ',sentence_id,word,pos\n0,1,",",PUNCT\n1,,"""",PUNCT\n2,,New York,PROPN\n3,2,null,NOUN\n4,,NA,NOUN\n,,,\n'
+        '5,2,"a\nb",X\n'
+    )
+    reading = read(tmp_path / "a.csv", content, POS)
+    assert [e.inputs for e in reading.examples] == [[",", '"', "New York"], ["null", "NA", "a\nb"]]
+    assert reading.examples[1].gold == ["NOUN", "NOUN", "X"]
+    parted = read(tmp_path / "b.csv", "word,pos\na,X\nb,X\n,\n\nc,X\n", POS)
+    assert [e.inputs for e in parted.examples] == [["a", "b"], ["c"]]
+
+
+def test_a_task_names_the_columns_of_a_table(tmp_path: Path) -> None:
+    spec = POS.model_copy(update={"columns": Columns(text="ord", label="klasse")})
+    reading = read(tmp_path / "a.csv", "sent_id,ord,klasse,tag\n1,hund,NOUN,X\n", spec)
+    assert [(e.inputs, e.gold) for e in reading.examples] == [(["hund"], ["NOUN"])]
 
 
 def test_schemes_that_are_mixed_are_refused(tmp_path: Path) -> None:
