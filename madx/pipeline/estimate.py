@@ -17,6 +17,7 @@ from madx.corpora.prepare import HELD_OUT_SHARE, HELD_OUT_TOKENS
 from madx.encoders.encoder import Encoder
 from madx.pipeline.plan import Plan
 from madx.stages.evaluate import Evaluation
+from madx.stages.federated import FederatedStage
 from madx.stages.joint import JointStage
 from madx.stages.language import LanguageStage
 from madx.stages.pruned import PrunedTask
@@ -127,6 +128,9 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
         match step:
             case JointStage():
                 return Work(step.schedule.steps * step.batch_tokens, 2 * sum(map(held_out, step.texts)))
+            case FederatedStage():
+                updates = len(step.silos) * step.schedule.steps
+                return Work(updates * step.batch_tokens, 5 * sum(map(held_out, step.silos)))
             case LanguageStage():
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
                 return Work(share * step.schedule.steps * step.batch_tokens, 5 * held_out(step.text))

@@ -86,6 +86,7 @@ GRID: dict[str, Row] = {
     "madx-shared": Row(trains.task_adapter, "sources", "target", adapter=ways.layers_share),
     "madx-lily": Row(trains.task_adapter, "sources", "target", adapter=ways.across_layers),
     "madx-kl": Row(trains.task_adapter, "sources", "target", adapter=ways.near_frozen),
+    "madx-federated": Row(trains.task_adapter, "sources", "target", adapter=ways.federated),
     "madx-vocabulary": Row(trains.task_adapter, "sources", "target", adapter=ways.with_vocabulary),
     "madx-domain": Row(trains.task_adapter, "sources", "target", adapter=ways.with_domain),
     "tlr": Row(trains.task_adapter, "sources and targets", "target"),

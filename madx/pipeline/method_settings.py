@@ -101,6 +101,13 @@ class FusionSettings(Frozen):
     learning_rate: float = Field(5e-5, gt=0)
 
 
+class FederatedSettings(Frozen):
+    """madx-federated. Rates, steps (each silo's) and batches are the language adapters'."""
+
+    silos: int | None = Field(None, ge=2, le=1000)  # parts that a language's text is cut into; None: a file is a silo
+    rounds: int = Field(10, ge=1, le=MOST)  # after each of which the silos' adapters are averaged
+
+
 class JointSettings(Frozen):
     """hierarchical and generated: one training on all languages' text. Rates and batches are the language adapters'."""
 

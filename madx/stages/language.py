@@ -4,7 +4,7 @@ Pfeiffer et al. 2020 (MAD-X), section 3.1 and 3.3: bottleneck and invertible ada
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -109,14 +109,14 @@ class LanguageStage(AdapterStep):
                 self.schedule,
                 batch,
                 session.training(folder, self.seed, f"language adapter {self.subject}"),
-                Validation(text.held_out_loss, at=_quarters(self.schedule.steps)),
+                Validation(text.held_out_loss, at=quarters(self.schedule.steps)),
                 penalty=self._penalty(encoder, parameters),
             )
             self._judge(result)
             self._save(folder, encoder, head, session, result)
         return result
 
-    def _penalty(self, encoder: Encoder, parameters: dict[str, nn.Parameter]) -> Callable[[], Tensor | None]:
+    def _penalty(self, encoder: Encoder, parameters: Mapping[str, nn.Parameter]) -> Callable[[], Tensor | None]:
         """The method's own term; and near * sum (theta - theta_0)^2 over the adapter."""
         if not self.near:
             return partial(self.method.penalty, encoder, self.subject)
@@ -201,5 +201,6 @@ class LanguageStage(AdapterStep):
         return about
 
 
-def _quarters(steps: int) -> list[int]:
+def quarters(steps: int) -> list[int]:
+    """When it is looked how a training does."""
     return sorted({0, *(steps * i // 4 for i in (1, 2, 3)), steps})
