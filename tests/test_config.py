@@ -72,6 +72,7 @@ STAGE = TaskStage(
 FEDERATED = FederatedStage.of(LANGUAGE, (TEXT, TEXT.model_copy()), 2)
 PRUNED = PrunedTask.of(STAGE, 0.5)
 EVALUATION = Evaluation(task=STAGE, language=LANGUAGE, test=DATA.model_copy(update={"split": "test"}))
+TAUGHT = LANGUAGE.model_copy(update={"teacher": IMPORTED})
 MIXED = LANGUAGE.model_copy(update={"mixed_with": (Share(text=TEXT, weight=1.0),), "start": IMPORTED, "near": 0.1})
 MERGED = MergedAdapter(encoder=ENCODER, language="fao", parts=(Weighted(adapter=IMPORTED, weight=0.5),))
 SCHEDULE = Schedule(steps=10, learning_rate=1e-3)
@@ -98,7 +99,7 @@ HYPER_STAGE = STAGE.model_copy(
 HYPER = HyperAdapter(trained=HYPER_STAGE, encoder=ENCODER, method=HyperX(languages=("eng", "swe")), language="swe")
 VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
-    TEXT, LANGUAGE, FEDERATED, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
+    TEXT, LANGUAGE, FEDERATED, TAUGHT, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
     GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE, PRUNED,
     EVALUATION, VOCABULARY, HYPER_STAGE, HYPER,
 ]  # fmt: skip
@@ -241,6 +242,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
     assert found == {
         "LanguageStage.alignment": None, "LanguageStage.softmax": "full", "LanguageStage.seed": 1,
         "LanguageStage.mixed_with": (), "LanguageStage.start": None, "LanguageStage.near": 0.0,
+        "LanguageStage.teacher": None, "LanguageStage.distillation": Distillation(),
         "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
         "TextStage.vocabulary": None,
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.beside": None,

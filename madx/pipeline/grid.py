@@ -133,6 +133,7 @@ GRID: dict[str, Row] = {
     "madx-distilled": Row(trains.distilled, "sources", "target"),
     "madx-compacter": Row(trains.compacter, "sources", "target"),
     "madx-compacter-plus": Row(trains.compacter_plus, "sources", "target"),
+    "distilled-language": Row(trains.task_adapter, "sources", "target", adapter=ways.distilled),
     "lora-language": Row(trains.task_adapter, "sources", "target", adapter=ways.lora),
     "source-adapter": Row(trains.task_adapter, "sources", "source"),
     "no-language-adapter": Row(trains.task_adapter, "sources", "none"),

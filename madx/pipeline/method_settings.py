@@ -89,7 +89,7 @@ class PruningSettings(Frozen):
 
 
 class DistillationSettings(Distillation):
-    """madx-distilled: the loss, and what the small adapter is; the teacher is madx's."""
+    """madx-distilled, distilled-language: the loss, and what the small adapter is; the teacher is madx's."""
 
     reduction_factor: float = Field(64.0, gt=0)
     leave_out: tuple[int, ...] = ()

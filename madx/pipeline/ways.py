@@ -17,6 +17,7 @@ from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.methods.vocabulary import VocabularyAdapter
 from madx.pipeline.merges import by_family, merged
 from madx.stages.alignment import Alignment
+from madx.stages.distillation import Distillation
 from madx.stages.federated import FederatedStage
 from madx.stages.hyper import HyperAdapter
 from madx.stages.language import LanguageStage, Share
@@ -102,6 +103,17 @@ def across_layers(planner: Planner, code: str) -> AdapterStep:
 def near_frozen(planner: Planner, code: str) -> AdapterStep:
     """Held near the encoder's own predictions (stages/near_frozen.py)."""
     return planner.language_stage(code).model_copy(update={"kl": planner.recipe.language_adapter.kl})
+
+
+def distilled(planner: Planner, code: str) -> AdapterStep:
+    """A small one, taught by the language's own (stages/taught.py)."""
+    settings, spec = planner.recipe.distillation, planner.recipe.language_adapter.spec
+    small = spec.model_copy(update=settings.model_dump(include={"reduction_factor", "leave_out"}))
+    loss = Distillation(**settings.model_dump(include=set(Distillation.model_fields)))
+    about = {
+        "method": BottleneckAdapter(spec=small), "teacher": planner.language_adapter(code), "distillation": loss,
+    }  # fmt: skip
+    return planner.language_stage(code).model_copy(update=about)
 
 
 def federated(planner: Planner, code: str) -> AdapterStep:

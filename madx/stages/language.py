@@ -23,9 +23,11 @@ from madx.formats.card import seal_with_card
 from madx.formats.tensors import save_tensors
 from madx.methods.method import Method, Stored
 from madx.stages.alignment import AlignedText, Alignment
+from madx.stages.distillation import Distillation
 from madx.stages.masked_lm import MaskedLm, check_head
 from madx.stages.near_frozen import NearFrozen
 from madx.stages.session import Session
+from madx.stages.taught import Taught
 from madx.stages.text import TextStage
 from madx.step import AdapterStep, Result
 from madx.training.fit import Part, Schedule, Validation, fit
@@ -54,6 +56,8 @@ class LanguageStage(AdapterStep):
     near: float = 0.0  # pull of every weight towards where it began, beside the loss (RegMAD-X)
     kl: float = 0.0  # pull of the predictions towards the encoder's own, beside the loss
     below: tuple[AdapterStep, ...] = ()  # frozen adapters that it is stacked on, as a domain's on the source's
+    teacher: AdapterStep | None = None  # a large adapter of the language, which is learnt from too
+    distillation: Distillation = Distillation()
     called: str | None = None  # where it isn't the language's adapter
     seed: int = 1
 
@@ -98,6 +102,11 @@ class LanguageStage(AdapterStep):
             text = MaskedLm.of(encoder, texts, self.softmax, self.seed)
             if self.kl:
                 text = replace(text, near=NearFrozen(encoder, self.kl, partial(self._activate, encoder, below)))
+
+            if self.teacher is not None:
+                again, place = partial(self._activate, encoder, below), session.folder(self.teacher)
+                taught = Taught(encoder, place, self.distillation, again)
+                text = replace(text, near=taught, share=self.distillation.labels)
 
             def batch(step: int) -> list[Part]:
                 parts = text.parts(step, self.batch_tokens, self.seed)
@@ -194,6 +203,8 @@ class LanguageStage(AdapterStep):
             about["aligned"] = self.alignment.about()
         if self.mixed_with:
             about["mixed_with"] = {share.text.subject: share.weight for share in self.mixed_with}
+        if self.teacher:
+            about["taught_by"] = {"teacher": self.teacher.name, **self.distillation.model_dump()}
         if self.start:
             about["began_as"] = self.start.subject
         if self.below:

@@ -228,7 +228,7 @@ def test_a_target_needs_no_labels(project: Path) -> None:
 def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -> None:
     """MAD-X 2.0, BAD-X, a warm start held near its beginning, and merges for a language whose own text is not used."""
     methods = [
-        "madx-2", "madx-shared", "madx-lily", "madx-kl", "madx-federated", "madx-vocabulary",
+        "madx-2", "madx-shared", "madx-lily", "madx-kl", "madx-federated", "madx-vocabulary", "distilled-language",
         "madx-domain", "bad-x", "madx-from-source",
         "madx-from-family", "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "ensemble",
         "emea", "ensemble-logits", "hyper-x", "lt-sft", "merge-mean", "merge-family", "merge-source",

@@ -82,6 +82,7 @@ EXPECTED = {
     "madx-distilled": (["eng"], "nno", None),
     "madx-compacter": (["eng"], "nno", None),
     "madx-compacter-plus": (["eng"], "nno", None),
+    "distilled-language": (["eng"], "nno", None),
     "lora-language": (["eng"], "nno", None),
     "lora": ([], None, None),
     "ia3": ([], None, None),
