@@ -24,6 +24,7 @@ from madx.stages.distillation import Distillation
 from madx.stages.ensemble import Ensemble
 from madx.stages.entropy import EntropyMinimisation, ProbabilityMean
 from madx.stages.evaluate import Evaluation
+from madx.stages.federated import FederatedStage
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
 from madx.stages.hyper import HyperAdapter, TextsBeside
 from madx.stages.imported import ImportedAdapter
@@ -68,8 +69,10 @@ STAGE = TaskStage(
     encoder=ENCODER, train=(DATA,), dev=(), method=BottleneckAdapter(), below=(IMPORTED,), epochs=1, batch_size=2,
     learning_rate=1e-3, max_length=32, seed=1,
 )  # fmt: skip
+FEDERATED = FederatedStage.of(LANGUAGE, (TEXT, TEXT.model_copy()), 2)
 PRUNED = PrunedTask.of(STAGE, 0.5)
 EVALUATION = Evaluation(task=STAGE, language=LANGUAGE, test=DATA.model_copy(update={"split": "test"}))
+TAUGHT = LANGUAGE.model_copy(update={"teacher": IMPORTED})
 MIXED = LANGUAGE.model_copy(update={"mixed_with": (Share(text=TEXT, weight=1.0),), "start": IMPORTED, "near": 0.1})
 MERGED = MergedAdapter(encoder=ENCODER, language="fao", parts=(Weighted(adapter=IMPORTED, weight=0.5),))
 SCHEDULE = Schedule(steps=10, learning_rate=1e-3)
@@ -96,7 +99,7 @@ HYPER_STAGE = STAGE.model_copy(
 HYPER = HyperAdapter(trained=HYPER_STAGE, encoder=ENCODER, method=HyperX(languages=("eng", "swe")), language="swe")
 VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
-    TEXT, LANGUAGE, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
+    TEXT, LANGUAGE, FEDERATED, TAUGHT, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
     GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE, PRUNED,
     EVALUATION, VOCABULARY, HYPER_STAGE, HYPER,
 ]  # fmt: skip
@@ -239,6 +242,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
     assert found == {
         "LanguageStage.alignment": None, "LanguageStage.softmax": "full", "LanguageStage.seed": 1,
         "LanguageStage.mixed_with": (), "LanguageStage.start": None, "LanguageStage.near": 0.0,
+        "LanguageStage.teacher": None, "LanguageStage.distillation": Distillation(),
         "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
         "TextStage.vocabulary": None,
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.beside": None,
@@ -256,7 +260,8 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "BottleneckSpec.init_weights_seed": None, "BottleneckSpec.invertible": None, "BottleneckSpec.phm": None,
         "InvertibleSpec.kind": "nice", "InvertibleSpec.reduction_factor": 2.0,
         "Schedule.warm_up": 0.05, "Schedule.weight_decay": 0.0, "Schedule.max_grad_norm": 1.0,
-        "TextSource.triples": None, "TextSource.lines": None, "TextSource.hub": None, "TextSource.config": None,
+        "TextSource.triples": None, "TextSource.lines": None, "TextSource.part": None,
+        "TextSource.hub": None, "TextSource.config": None,
         "TextSource.split": "train",
         "TextSource.column": "text", "TextSource.revision": None, "TextSource.romanised": None,
         "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": None,

@@ -20,6 +20,7 @@ class TextSource(Frozen):
     name: Annotated[str, PLACE] = "own"
     file: Annotated[str | None, PLACE] = None  # under --data, or absolute, or beside the recipe
     lines: tuple[int, int] | None = None  # first and last line, from 1
+    part: tuple[int, int] | None = None  # (k, n): every n-th document from the k-th on; a recipe's silos
     hub: str | None = None
     config: str | None = None
     split: str = "train"
@@ -57,8 +58,9 @@ def _known_sources() -> dict[str, dict[str, Any]]:
 def parse_source(entry: Any, where: str) -> TextSource:
     """`"ntrex:fao"` (a source of sources.toml and its key), `"tatoeba:fao:1-3470"`, a path, or a table."""
     if isinstance(entry, dict):
-        if "romanised" in entry:
-            raise InputError(f"{where}: key 'romanised': a recipe says that of text and labels alike: romanise = [...]")
+        said_by_recipes = {"romanised": "romanise = [...]", "part": "[federated] silos = N"}
+        for key in said_by_recipes.keys() & entry:
+            raise InputError(f"{where}: key '{key}': a recipe says that: {said_by_recipes[key]}")
         return validate(TextSource, entry, where)
     if not isinstance(entry, str):
         raise InputError(f"{where}: key 'text': {entry!r} is neither a text nor a table")

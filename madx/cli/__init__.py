@@ -12,7 +12,21 @@ import typer
 from typer.core import TyperGroup
 
 import madx
-from madx.cli import adapters, before, catalogue, drop, export, pipeline, predict, prune, search, status, store, train
+from madx.cli import (
+    adapters,
+    before,
+    catalogue,
+    drop,
+    export,
+    personal,
+    pipeline,
+    predict,
+    prune,
+    search,
+    status,
+    store,
+    train,
+)
 from madx.config import InputError, RunError, first_line
 from madx.foreign import printable
 
@@ -62,7 +76,7 @@ def everywhere(
 
 COMMANDS: list[Callable[..., None]] = [
     pipeline.run, pipeline.evaluate, pipeline.report, pipeline.compare, pipeline.doctor, status.status, predict.predict,
-    predict.serve, export.export, drop.drop, prune.prune, search.search, before.check, before.init,
+    predict.serve, personal.personal, export.export, drop.drop, prune.prune, search.search, before.check, before.init,
     catalogue.languages, catalogue.tasks,
 ]  # fmt: skip
 for command in COMMANDS:

@@ -1,6 +1,7 @@
 """The documents of a text source, one after the other: files, folders and Hub datasets. Nothing is held in memory."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from madx.catalog.language import TextSource
@@ -86,6 +87,9 @@ def _pieces(document: str) -> Iterator[str]:
 def documents(source: TextSource, data: Path | None) -> Iterator[str]:
     """The documents of one source. A Hub dataset is streamed."""
     written = _as_written(source, data)
+    if source.part is not None:
+        first, parts = source.part
+        written = islice(written, first - 1, None, parts)
     return written if source.romanised is None else map(romaniser(source.romanised), written)
 
 

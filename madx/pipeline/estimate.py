@@ -19,6 +19,7 @@ from madx.pipeline.plan import Plan
 from madx.stages.arithmetic import BLOCKS, LAMBDAS, Arithmetic
 from madx.stages.ensemble import Ensemble
 from madx.stages.evaluate import Evaluation
+from madx.stages.federated import FederatedStage
 from madx.stages.joint import JointStage
 from madx.stages.language import LanguageStage
 from madx.stages.pruned import PrunedTask
@@ -129,6 +130,9 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
         match step:
             case JointStage():
                 return Work(step.schedule.steps * step.batch_tokens, 2 * sum(map(held_out, step.texts)))
+            case FederatedStage():
+                updates = len(step.silos) * step.schedule.steps
+                return Work(updates * step.batch_tokens, 5 * sum(map(held_out, step.silos)))
             case LanguageStage():
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
                 return Work(share * step.schedule.steps * step.batch_tokens, 5 * held_out(step.text))

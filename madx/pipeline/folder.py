@@ -179,7 +179,8 @@ def _inputs(plan: Plan) -> dict[str, list[str]]:
     """Digests of everything that was read."""
     inputs: dict[str, list[str]] = {}
     for step in plan.steps:
-        inputs.update(_read_by(step))
+        for what, digests in _read_by(step).items():  # a language may have several texts
+            inputs[what] = list(dict.fromkeys([*inputs.get(what, ()), *digests]))
     for cell in plan.cells:
         for data in (*cell.stage.train, *cell.stage.dev, *([cell.test] if cell.test else [])):
             inputs[f"{data.task.name}/{data.language}/{data.split}"] = list(data.digests)

@@ -89,7 +89,7 @@ class PruningSettings(Frozen):
 
 
 class DistillationSettings(Distillation):
-    """madx-distilled: the loss, and what the small adapter is; the teacher is madx's."""
+    """madx-distilled, distilled-language: the loss, and what the small adapter is; the teacher is madx's."""
 
     reduction_factor: float = Field(64.0, gt=0)
     leave_out: tuple[int, ...] = ()
@@ -99,6 +99,13 @@ class FusionSettings(Frozen):
     """fusion-sources, fusion-tasks, fusion-languages. Default: Pfeiffer et al. 2021, section 4."""
 
     learning_rate: float = Field(5e-5, gt=0)
+
+
+class FederatedSettings(Frozen):
+    """madx-federated. Rates, steps (each silo's) and batches are the language adapters'."""
+
+    silos: int | None = Field(None, ge=2, le=1000)  # parts that a language's text is cut into; None: a file is a silo
+    rounds: int = Field(10, ge=1, le=MOST)  # after each of which the silos' adapters are averaged
 
 
 class JointSettings(Frozen):

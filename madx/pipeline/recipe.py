@@ -18,6 +18,7 @@ from madx.pipeline.method_settings import (
     CompacterSettings,
     DistillationSettings,
     DomainSettings,
+    FederatedSettings,
     FullSettings,
     FusionSettings,
     Ia3Settings,
@@ -166,6 +167,7 @@ class Recipe(Frozen):
     distillation: DistillationSettings = DistillationSettings()
     fusion: FusionSettings = FusionSettings()
     joint: JointSettings = JointSettings()
+    federated: FederatedSettings = FederatedSettings()
     vocabulary: VocabularySettings = VocabularySettings()
     lily: LilySettings = LilySettings()
     merge: MergeSettings = MergeSettings()

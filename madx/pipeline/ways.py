@@ -17,6 +17,8 @@ from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.methods.vocabulary import VocabularyAdapter
 from madx.pipeline.merges import by_family, merged
 from madx.stages.alignment import Alignment
+from madx.stages.distillation import Distillation
+from madx.stages.federated import FederatedStage
 from madx.stages.hyper import HyperAdapter
 from madx.stages.language import LanguageStage, Share
 from madx.stages.stacked import Stacked
@@ -101,6 +103,39 @@ def across_layers(planner: Planner, code: str) -> AdapterStep:
 def near_frozen(planner: Planner, code: str) -> AdapterStep:
     """Held near the encoder's own predictions (stages/near_frozen.py)."""
     return planner.language_stage(code).model_copy(update={"kl": planner.recipe.language_adapter.kl})
+
+
+def distilled(planner: Planner, code: str) -> AdapterStep:
+    """A small one, taught by the language's own (stages/taught.py)."""
+    settings, spec = planner.recipe.distillation, planner.recipe.language_adapter.spec
+    small = spec.model_copy(update=settings.model_dump(include={"reduction_factor", "leave_out"}))
+    loss = Distillation(**settings.model_dump(include=set(Distillation.model_fields)))
+    about = {
+        "method": BottleneckAdapter(spec=small), "teacher": planner.language_adapter(code), "distillation": loss,
+    }  # fmt: skip
+    return planner.language_stage(code).model_copy(update=about)
+
+
+def federated(planner: Planner, code: str) -> AdapterStep:
+    """Federated averaging: its text lies in silos, which give away adapters alone (stages/federated.py)."""
+    if code in planner.source_codes:
+        return planner.language_adapter(code)
+    alone, settings = planner.language_stage(code), planner.recipe.federated
+    sources, parts = planner.sources.text(code), settings.silos
+    if parts is None and len(sources) < 2:
+        raise InputError(
+            f"madx-federated: the text of '{code}' is one file; give each silo's ([text] {code} = [\"FILE\", ...]), or "
+            "say in how many parts it is cut ([federated] silos = N)"
+        )
+    if settings.rounds > alone.schedule.steps:
+        raise InputError(
+            f"federated.rounds = {settings.rounds}: there are {alone.schedule.steps} steps to part in them"
+        )
+    shares = [[source] for source in sources] if parts is None else [
+        [source.model_copy(update={"part": (k, parts)}) for source in sources] for k in range(1, parts + 1)
+    ]  # fmt: skip
+    language = planner.language(code)
+    return FederatedStage.of(alone, [planner.text_of(language, share) for share in shares], settings.rounds)
 
 
 # ------------------------------------------------------------------------------------------------ beginning elsewhere

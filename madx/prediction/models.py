@@ -103,6 +103,9 @@ class Chosen(NamedTuple):
     any_language: Folders | None  # for a language that isn't among them
     note: str  # what was chosen, in one line
     any_language_by: tuple[str, ...] = ()  # methods of the run that label in any language
+    method: str | None = None  # of a run
+    seed: int | None = None
+    own: Path | None = None  # the folder of a person's adapter on top
 
     def folders(self, language: str | None, where: str) -> Folders:
         """Raises InputError where nothing answers for the language."""
@@ -205,7 +208,7 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
         about.spec(task), known.encoder, known.digest, best.trains, _adapts(best),
         about.max_length, languages, _aliases(languages),
         Folders(place(best.task_model)) if _for_any_language(rows) else None,
-        f"{task}: {best.method}, seed {best.seed}{dev}: {why}", any_language,
+        f"{task}: {best.method}, seed {best.seed}{dev}: {why}", any_language, best.method, best.seed,
     )  # fmt: skip
 
 

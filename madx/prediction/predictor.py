@@ -16,7 +16,8 @@ from madx.device import choose_device, choose_precision
 from madx.encoders.encoder import load_encoder
 from madx.encoders.reference import resolve_encoder
 from madx.methods.loading import LOADED_BY
-from madx.prediction.models import Chosen, choose
+from madx.prediction.models import Chosen
+from madx.prediction.on_top import choose_or_own, put_on_top
 from madx.prediction.records import Reader, Record
 from madx.stages.task_model import TaskModel, in_encoder
 from madx.tasks.batches import Tokens
@@ -38,9 +39,10 @@ class Labelled(NamedTuple):
 class Predictor:
     """Labels text with what a run has trained, or with a published task adapter. Load once, predict often.
 
-    `origin`: a run's folder, or a task adapter's folder or address. `task`, `method`, `seed`: of a run, where it has
-    several; None: the best on the source's dev set. `adapters`: further languages' adapters, language to address.
-    It closes itself when nothing needs it any more, or at the end of a `with`. Raises InputError in one line.
+    `origin`: a run's folder, a task adapter's folder or address, or a person's own (`madx personal`). `task`, `method`,
+    `seed`: of a run, where it has several; None: the best on the source's dev set. `adapters`: further languages'
+    adapters, language to address. It closes itself when nothing needs it any more, or at the end of a `with`.
+    Raises InputError in one line.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Predictor:
         adapters: Mapping[str, str] | None = None,
         device: str = "auto",
     ) -> None:
-        self.chosen: Chosen = choose(str(origin), task, method, seed, adapters or {})
+        self.chosen: Chosen = choose_or_own(str(origin), task, method, seed, adapters or {})
         where = choose_device(device)
         ref = resolve_encoder(self.chosen.encoder)
         made_on = self.chosen.digest or ref.digest
@@ -140,7 +142,10 @@ class Predictor:
             name = in_encoder(self.chosen.task.name)
             self.method.load(folders.task, self.encoder, name)
             _, head = self.kind.load_head(folders.task, self.encoder)
-            model = TaskModel(self.encoder, self.method, self.chosen.task, head.eval(), self.chosen.max_length)
+            if self.chosen.own is not None:
+                name = put_on_top(self.encoder, name, folders.task, self.chosen.own)
+            length = self.chosen.max_length
+            model = TaskModel(self.encoder, self.method, self.chosen.task, head.eval(), length, called=name)
             model.adapts = self.chosen.adapts
             self._loaded = folders.task, model
         for folder, stored in folders.below:
@@ -148,10 +153,13 @@ class Predictor:
                 name = f"language {len(self._names)}"
                 LOADED_BY[stored].load(folder, self.encoder, name)
                 self._names[folder] = name
-        names = [self._names[folder] for folder, _ in folders.below]
-        self.encoder.setups[STACKED] = Stack(*names)
-        self._loaded[1].retarget(STACKED if names else None)
+        self.encoder.setups[STACKED] = Stack(*(self._names[folder] for folder, _ in folders.below))
+        self._loaded[1].retarget(self.below(language))
         return self._loaded[1]
+
+    def below(self, language: str | None) -> str | None:
+        """What is stacked for a language that is `ready`, by its name in the encoder; None: nothing."""
+        return STACKED if self.chosen.folders(language, "").below else None
 
     def close(self) -> None:
         """Take everything out of the encoder."""

@@ -4,7 +4,7 @@ Pfeiffer et al. 2020 (MAD-X), section 3.1 and 3.3: bottleneck and invertible ada
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -23,9 +23,11 @@ from madx.formats.card import seal_with_card
 from madx.formats.tensors import save_tensors
 from madx.methods.method import Method, Stored
 from madx.stages.alignment import AlignedText, Alignment
+from madx.stages.distillation import Distillation
 from madx.stages.masked_lm import MaskedLm, check_head
 from madx.stages.near_frozen import NearFrozen
 from madx.stages.session import Session
+from madx.stages.taught import Taught
 from madx.stages.text import TextStage
 from madx.step import AdapterStep, Result
 from madx.training.fit import Part, Schedule, Validation, fit
@@ -54,6 +56,8 @@ class LanguageStage(AdapterStep):
     near: float = 0.0  # pull of every weight towards where it began, beside the loss (RegMAD-X)
     kl: float = 0.0  # pull of the predictions towards the encoder's own, beside the loss
     below: tuple[AdapterStep, ...] = ()  # frozen adapters that it is stacked on, as a domain's on the source's
+    teacher: AdapterStep | None = None  # a large adapter of the language, which is learnt from too
+    distillation: Distillation = Distillation()
     called: str | None = None  # where it isn't the language's adapter
     seed: int = 1
 
@@ -99,6 +103,11 @@ class LanguageStage(AdapterStep):
             if self.kl:
                 text = replace(text, near=NearFrozen(encoder, self.kl, partial(self._activate, encoder, below)))
 
+            if self.teacher is not None:
+                again, place = partial(self._activate, encoder, below), session.folder(self.teacher)
+                taught = Taught(encoder, place, self.distillation, again)
+                text = replace(text, near=taught, share=self.distillation.labels)
+
             def batch(step: int) -> list[Part]:
                 parts = text.parts(step, self.batch_tokens, self.seed)
                 targets = sum(part.targets for part in parts)
@@ -109,14 +118,14 @@ class LanguageStage(AdapterStep):
                 self.schedule,
                 batch,
                 session.training(folder, self.seed, f"language adapter {self.subject}"),
-                Validation(text.held_out_loss, at=_quarters(self.schedule.steps)),
+                Validation(text.held_out_loss, at=quarters(self.schedule.steps)),
                 penalty=self._penalty(encoder, parameters),
             )
             self._judge(result)
             self._save(folder, encoder, head, session, result)
         return result
 
-    def _penalty(self, encoder: Encoder, parameters: dict[str, nn.Parameter]) -> Callable[[], Tensor | None]:
+    def _penalty(self, encoder: Encoder, parameters: Mapping[str, nn.Parameter]) -> Callable[[], Tensor | None]:
         """The method's own term; and near * sum (theta - theta_0)^2 over the adapter."""
         if not self.near:
             return partial(self.method.penalty, encoder, self.subject)
@@ -194,6 +203,8 @@ class LanguageStage(AdapterStep):
             about["aligned"] = self.alignment.about()
         if self.mixed_with:
             about["mixed_with"] = {share.text.subject: share.weight for share in self.mixed_with}
+        if self.teacher:
+            about["taught_by"] = {"teacher": self.teacher.name, **self.distillation.model_dump()}
         if self.start:
             about["began_as"] = self.start.subject
         if self.below:
@@ -201,5 +212,6 @@ class LanguageStage(AdapterStep):
         return about
 
 
-def _quarters(steps: int) -> list[int]:
+def quarters(steps: int) -> list[int]:
+    """When it is looked how a training does."""
     return sorted({0, *(steps * i // 4 for i in (1, 2, 3)), steps})

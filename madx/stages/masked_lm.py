@@ -39,6 +39,7 @@ class MaskedLm:
     held_out: Blocks
     vocabulary: "CorpusVocabulary | None" = None  # None: the softmax is over all of it
     near: Callable[[Masked, Tensor], Tensor] | None = None  # a term of its own, from the states at masked positions
+    share: float = 1.0  # of the cross-entropy beside it
 
     @staticmethod
     def of(
@@ -65,7 +66,7 @@ class MaskedLm:
         tokens = min(self.encoder.many_tokens, math.ceil(ids_BT.numel() / self.encoder.processes))
         return [
             Part(
-                partial(masked_lm_loss, self.encoder, part, self.vocabulary, self.near),
+                partial(masked_lm_loss, self.encoder, part, self.vocabulary, self.near, self.share),
                 len(part.targets_M),
                 part.ids_BT.numel(),
             )
@@ -122,6 +123,7 @@ def masked_lm_loss(
     masked: Masked,
     vocabulary: CorpusVocabulary | None = None,
     near: Callable[[Masked, Tensor], Tensor] | None = None,
+    share: float = 1.0,
 ) -> Tensor:
     """Summed cross-entropy; the last layer and the logits are computed at the masked positions only."""
     device = encoder.device
@@ -132,7 +134,7 @@ def masked_lm_loss(
         loss = encoder.masked_lm_loss(states_MD, targets_M)
     else:
         loss = encoder.masked_lm_loss(states_MD, vocabulary.place_V[targets_M], vocabulary.decoder)
-    return loss if near is None else loss + near(masked, states_MD)
+    return loss if near is None else share * loss + near(masked, states_MD)
 
 
 def masked_blocks(encoder: Encoder, blocks: np.ndarray, first: int) -> Masked:

@@ -80,6 +80,7 @@ class State:
     summed: dict[str, Tensor] = field(default_factory=dict)  # parameters, in float64, over `averaged` updates
     averaged: int = 0
     zero_gradients: int = 0
+    paused_at: int | None = None  # the updates after which it last did
     tokens: int = 0
     seconds: float = 0.0
 
@@ -94,18 +95,20 @@ def fit(
     chance: float | None = None,
     before: Callable[[int], None] = lambda done: None,
     average_at: Sequence[int] = (),
+    until: int | None = None,
 ) -> dict[str, Any]:
     """Train `parameters` in place; what is reported of it.
 
     `batch(step)` gives the parts of an update; it is called in a thread, an update ahead, and must leave the encoder
     alone. `penalty` is added to every update's mean loss. `chance`: the loss of guessing. `before` is told before each
     update how many are done. `average_at`: the updates after which parameters are what they were, on average, at the
-    end. Raises RunError where the loss or its gradient isn't finite.
+    end. `until`: it pauses after so many updates, and its checkpoint stays; who goes on from there gives the parameters
+    anew. Raises RunError where the loss or its gradient isn't finite.
     """
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
     )
-    state, warnings = _resume(run, parameters, optimizer)
+    state, warnings = _resume(run, parameters, optimizer, until)
     log = Log(run.folder, state.step, run.trackers, schedule.model_dump())
     began = saved = since_log = time.perf_counter()
     seconds_before, since_log_tokens = state.seconds, state.tokens
@@ -113,7 +116,8 @@ def fit(
         run.watch(state.step, schedule.steps, {"resumed": True})
     _validate(state, parameters, validation, log)
     stop = False
-    batches = one_ahead(partial(batch, step) for step in range(state.step, schedule.steps))
+    end = schedule.steps if until is None else until
+    batches = one_ahead(partial(batch, step) for step in range(state.step, end))
     with waiting_interrupt() as interrupt:
         for parts in batches:
             torch.manual_seed(run.group.seed("dropout", run.seed, state.step))
@@ -139,16 +143,20 @@ def fit(
             _validate(state, parameters, validation, log)
             if state.step in average_at:
                 _add(state, parameters)
-            if (stop or now - saved > CHECKPOINT_SECONDS) and state.step < schedule.steps and run.group.rank == 0:
+            if (stop or now - saved > CHECKPOINT_SECONDS) and state.step < end and run.group.rank == 0:
                 saved = now
                 _save(run.folder, state, parameters, optimizer)
             if stop:
                 break
+    if state.step == until and state.paused_at != until and run.group.rank == 0:
+        state.paused_at = until
+        _save(run.folder, state, parameters, optimizer)
     if stop and state.step < schedule.steps:  # who was asked to stop does so, whatever handles the signal
         raise RunError(f"stopped at step {state.step:,} of {schedule.steps:,}; run it again to go on from there")
-    _choose(state, parameters, validation, log)
+    if until is None:
+        _choose(state, parameters, validation, log)
+        drop_checkpoint(run.folder)
     log.close()
-    drop_checkpoint(run.folder)
     return _report(state, run.device, warnings, chance)
 
 
@@ -247,15 +255,17 @@ def _save(folder: Path, state: State, parameters: Mapping[str, nn.Parameter], op
 
 
 def _resume(
-    run: Run, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer
+    run: Run, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, until: int | None
 ) -> tuple[State, list[str]]:
     """What the folder's checkpoint says, put into place; and warnings."""
     saved, warnings = run.group.same(load_checkpoint(run.folder))
     if saved is None:
         return State(), warnings
-    _put(parameters, saved["parameters"])
+    state = State(**saved["state"])
+    if state.paused_at != state.step or state.step == until:
+        _put(parameters, saved["parameters"])
     optimizer.load_state_dict(saved["optimizer"])
-    return State(**saved["state"]), warnings
+    return state, warnings
 
 
 def _report(state: State, device: torch.device, warnings: list[str], chance: float | None) -> dict[str, Any]:

@@ -238,7 +238,8 @@ def test_a_target_needs_no_labels(project: Path) -> None:
 def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -> None:
     """MAD-X 2.0, BAD-X, a warm start held near its beginning, and merges for a language whose own text is not used."""
     methods = [
-        "madx-2", "madx-shared", "madx-lily", "madx-kl", "madx-vocabulary", "madx-domain", "bad-x", "madx-from-source",
+        "madx-2", "madx-shared", "madx-lily", "madx-kl", "madx-federated", "madx-vocabulary", "distilled-language",
+        "madx-domain", "bad-x", "madx-from-source",
         "madx-from-family", "madx-from-generated", "hierarchical", "generated", "arithmetic", "auto", "ensemble",
         "emea", "ensemble-logits", "hyper-x", "lt-sft", "merge-mean", "merge-family", "merge-source",
         *(["merge-typology"] if find_spec("urielplus") else []),  # tests/catalog/test_uriel.py says where it isn't
@@ -252,6 +253,7 @@ def test_every_way_to_an_adapter_runs_and_can_be_predicted_with(project: Path) -
             "domain={ name = 'medical', text = ['eng.txt'] }",
             "vocabulary.size=150",
             "lily={ groups = 2, experts = 2 }",
+            "federated={ silos = 2, rounds = 3 }",
         )  # fmt: skip
         for word in ("--set", setting)
     ]

@@ -56,6 +56,7 @@ EXPECTED = {
     "madx-shared": (["eng"], "nno", None),
     "madx-lily": (["eng"], "nno", None),
     "madx-kl": (["eng"], "nno", None),
+    "madx-federated": (["eng"], "nno", None),
     "madx-vocabulary": (["eng"], "nno", None),
     "madx-domain": (["eng+medical"], "nno+medical", None),
     "tlr": (["eng", "swe", "nno"], "nno", None),
@@ -81,6 +82,7 @@ EXPECTED = {
     "madx-distilled": (["eng"], "nno", None),
     "madx-compacter": (["eng"], "nno", None),
     "madx-compacter-plus": (["eng"], "nno", None),
+    "distilled-language": (["eng"], "nno", None),
     "lora-language": (["eng"], "nno", None),
     "lora": ([], None, None),
     "ia3": ([], None, None),
@@ -105,6 +107,7 @@ def needs(method: str) -> list[str]:
     return {
         "fusion-sources": ["source=['eng', 'swe']"],
         "fusion-tasks": ["tasks=['tags', 'other']"],
+        "madx-federated": ["federated={ silos = 2, rounds = 3 }"],
         "merge-typology": ["merge.distance=genetic"],  # URIEL+ has no features of Nynorsk
     }.get(method, [])
 
