@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 PUBLIC = (
     "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel",
     "Predictor", "Results", "RunError", "Split", "Stack", "attach", "evaluate", "load", "load_encoder", "run", "save",
-    "train_language", "train_task",
+    "train_language", "train_personal", "train_task",
 )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ from madx.writing import read_json
 __all__ = [
     "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel",
     "Predictor", "Results", "RunError", "Split", "Stack", "attach", "evaluate", "load", "load_encoder", "run", "save",
-    "train_language", "train_task",
+    "train_language", "train_personal", "train_task",
 ]  # fmt: skip
 
 Tell = Callable[[Progress], None]
@@ -147,28 +147,32 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     encoder: Encoder | None = None,
+    shared: str | None = None,
+    keep_going: bool = False,
     tell: Tell = lambda progress: None,
 ) -> Results:
     """The whole pipeline: plan, stage one, stage two, zero-shot evaluation, report. What is finished is reused.
 
     `recipe`: a file, or its keys. `data`: the root of the catalogue's files. `overrides`: `key=value`. `jobs`: steps
-    made at once. `tell` hears of every step. Raises InputError before any work, RunError after.
+    made at once. `shared`: an address at which machines share finished steps. `keep_going`: past a step that fails;
+    `about["failed"]` has the cells that it cost. `tell` hears of every step. Raises InputError before any work,
+    RunError after.
     """
     if isinstance(recipe, Mapping):
         path, loaded = HERE, recipe_from(dict(recipe), "recipe", list(overrides))
     else:
         path = Path(recipe)
         loaded = read_recipe(path, list(overrides))
-    return _run(loaded, path, data, Path(results), catalog, device, jobs, encoder, tell)
+    return _run(loaded, path, data, Path(results), catalog, device, jobs, encoder, tell, shared, keep_going)
 
 
 def _run(
     recipe: Recipe, path: Path, data: PathLike | None, results: Path, catalog: Sequence[PathLike], device: str,
-    jobs: int | None, encoder: Encoder | None, tell: Tell,
+    jobs: int | None, encoder: Encoder | None, tell: Tell, shared: str | None = None, keep_going: bool = False,
 ) -> Results:  # fmt: skip
     root = None if data is None else Path(data)
-    planner, session = project(recipe, path, root, results, [Path(c) for c in catalog], device, encoder)
-    folder, _ = run_whole(planner, session, results, path, lambda plan: make(plan, session, tell, jobs))
+    planner, session = project(recipe, path, root, results, [Path(c) for c in catalog], device, encoder, shared)
+    folder, _ = run_whole(planner, session, results, path, lambda plan: make(plan, session, tell, jobs, keep_going))
     return Results(folder)
 
 
@@ -233,6 +237,36 @@ def train_task(
     step = planner.source_stage(planner.task(task), method, seed)
     (folder,) = run_steps(planner, session, [step], lambda plan: make(plan, session, tell, jobs=1))
     return folder
+
+
+def train_personal(
+    origin: PathLike,
+    labels: PathLike,
+    to: PathLike,
+    *,
+    language: str | None = None,
+    task: str | None = None,
+    method: str | None = None,
+    seed: int | None = None,
+    adapters: Mapping[str, str] | None = None,
+    device: str = "auto",
+    epochs: int = 20,
+    learning_rate: float = 1e-3,
+    reduction_factor: float = 16.0,
+) -> Path:
+    """A person's own small adapter on top of a finished stack, learnt from tens of examples; its folder, `to`.
+
+    `origin` to `adapters`: as `Predictor` takes them, and it takes the new folder in the place of `origin`. `labels`:
+    a file that the task's own labels could stand in, of `language`. Raises InputError before any work, RunError after.
+    """
+    from madx.prediction.personal import train_personal as train
+
+    predictor = Predictor(str(origin), task, method=method, seed=seed, adapters=adapters, device=device)
+    train(
+        predictor, str(origin), Path(labels), language, Path(to),
+        epochs=epochs, learning_rate=learning_rate, reduction_factor=reduction_factor,
+    )  # fmt: skip
+    return Path(to)
 
 
 def evaluate(

@@ -31,7 +31,7 @@ def test_the_public_names() -> None:
     assert sorted(madx.PUBLIC) == sorted(api.__all__) == [
         "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel",
         "Predictor", "Results", "RunError", "Split", "Stack", "attach", "evaluate", "load", "load_encoder", "run",
-        "save", "train_language", "train_task",
+        "save", "train_language", "train_personal", "train_task",
     ]  # fmt: skip
     assert set(madx.PUBLIC) <= set(dir(madx))
     for name in madx.PUBLIC:

@@ -14,7 +14,6 @@ from madx.cli import app
 from madx.config import InputError
 from madx.formats.tensors import load_tensors
 from madx.prediction.on_top import read_personal
-from madx.prediction.personal import train_personal
 
 TaskAdapter = Callable[[str], Path]
 QUICK = {"epochs": 40, "learning_rate": 1e-2, "reduction_factor": 2.0}
@@ -63,10 +62,10 @@ def test_it_learns_thirty_examples_and_the_stack_stays_as_it_was(learnt: Path, l
     own = tmp_path / "anna"
     bytes_before = {path: path.read_bytes() for path in learnt.iterdir() if path.is_file()}
     before = tags(learnt)
-    about = train_personal(madx.Predictor(learnt, device="cpu"), str(learnt), labels, None, own, **QUICK)  # type: ignore[arg-type]
+    assert madx.train_personal(learnt, labels, own, device="cpu", **QUICK) == own  # type: ignore[arg-type]
+    about = read_personal(own)
     assert about.score_before < 80
     assert about.score_after > 90
-    assert read_personal(own) == about
     assert not Path(about.over).is_absolute()
     right = [tag == TAGS[word] for words, found in zip(MINE, tags(own), strict=True)
              for word, tag in zip(words, found, strict=True)]  # fmt: skip
@@ -79,9 +78,7 @@ def test_it_learns_thirty_examples_and_the_stack_stays_as_it_was(learnt: Path, l
 
 def test_it_begins_as_the_identity(learnt: Path, labels: Path, tmp_path: Path) -> None:
     stack, own = learnt, tmp_path / "anna"
-    train_personal(
-        madx.Predictor(stack, device="cpu"), str(stack), labels, None, own, epochs=1, learning_rate=1e-30,
-    )  # fmt: skip
+    madx.train_personal(stack, labels, own, device="cpu", epochs=1, learning_rate=1e-30)
     assert said(own) == said(stack)
 
 
@@ -123,7 +120,7 @@ def test_another_stack_than_its_own_is_refused(
 ) -> None:
     stack, own = tmp_path / "stack", tmp_path / "anna"
     shutil.copytree(learnt, stack)
-    train_personal(madx.Predictor(stack, device="cpu"), str(stack), labels, None, own, epochs=1)
+    madx.train_personal(stack, labels, own, device="cpu", epochs=1)
     assert said(own)
     head = next(stack.glob("model_head.*"))
     head.write_bytes(head.read_bytes() + b" ")
