@@ -12,11 +12,12 @@ import torch
 
 from madx.config import RunError
 from madx.pipeline.engines import needs as needs_module
+from madx.pipeline.engines import slurm
 from madx.pipeline.engines.engine import Event, Needs
 from madx.pipeline.engines.make import make_step
 from madx.pipeline.engines.needs import needs_of
 from madx.pipeline.engines.running import noted, relay, running_in
-from madx.pipeline.engines.slurm import _grouped
+from madx.pipeline.engines.slurm import Slurm, _grouped
 from madx.pipeline.run import TRIES, Progress, run_plan
 from madx.stages.session import Session
 from madx.step import Step
@@ -142,3 +143,20 @@ def test_a_training_can_be_seen_from_elsewhere(tmp_path: Path, project: Path) ->
         make_step(step, folder, session)
     assert status() == {"finished": 1, "unfinished": []}
     assert not running_in(session.store)
+
+
+def test_a_scheduler_that_is_silent_for_long_ends_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "ASK", 0.0)
+    executor: Any = None
+    driver = Slurm(tmp_path, Session(Store(tmp_path), torch.device("cpu")), executor, 0)
+    answers = iter([(1, "")] * (slurm.SILENT - 1) + [(0, "17\n18\n")] + [(1, "")] * slurm.SILENT)
+
+    def squeue(*arguments: Any, **options: Any) -> Any:
+        code, said = next(answers)
+        return subprocess.CompletedProcess([], code, said, "slurm_load_jobs error: Unable to contact slurm controller")
+
+    monkeypatch.setattr(slurm.subprocess, "run", squeue)
+    assert [driver._queued() for _ in range(slurm.SILENT)] == [None] * (slurm.SILENT - 1) + [{"17", "18"}]
+    assert [driver._queued() for _ in range(slurm.SILENT - 1)] == [None] * (slurm.SILENT - 1)
+    with pytest.raises(RunError, match="Unable to contact slurm controller"):
+        driver._queued()

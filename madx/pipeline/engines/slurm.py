@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 WAIT = 1.0  # seconds between two looks at the store
 ASK = 10.0  # between two questions to the scheduler, which is everybody's
+SILENT = (
+    180  # questions in a row that the scheduler leaves unanswered: half an hour, longer than it takes to restart it
+)
 SLACK = 10  # minutes of a job beside twice its estimate: it starts, and is queued again where that was too little
 UNKNOWN = 30.0  # minutes of a step that nothing is known of
 TIME_OUTS = 1000  # after which a job isn't queued again
@@ -74,7 +77,7 @@ class Slurm:
         self._executor, self._minutes = executor, minutes
         self._queue: list[tuple[Step, Needs]] = []
         self._jobs: list[tuple[SlurmJob[Outcome], list[str]]] = []  # with those of their steps that aren't finished
-        self._asked, self._missed = time.monotonic(), dict[str, int]()
+        self._asked, self._missed, self._silent = time.monotonic(), dict[str, int](), 0
 
     def submit(self, step: Step, needs: Needs) -> None:
         self._queue.append((step, needs))
@@ -123,14 +126,26 @@ class Slurm:
         return events
 
     def _queued(self) -> set[str] | None:
-        """The user's jobs that wait or run; None: it isn't time to ask, or nobody answers."""
+        """The user's jobs that wait or run; None: it isn't time to ask, or nobody answers.
+
+        Raises RunError where nobody has answered for long.
+        """
         if time.monotonic() - self._asked < ASK:
             return None
         self._asked = time.monotonic()
         asked = subprocess.run(
             ["squeue", "--noheader", "--format=%A", "--user", getpass.getuser()], capture_output=True, text=True
         )
-        return set(asked.stdout.split()) if asked.returncode == 0 else None
+        if asked.returncode == 0:
+            self._silent = 0
+            return set(asked.stdout.split())
+        self._silent += 1
+        if self._silent >= SILENT:
+            raise RunError(
+                f"squeue hasn't answered {SILENT} times in a row ({asked.stderr.strip()[:200]}); queued jobs go on "
+                "without this driver: run the same command again when SLURM is back"
+            )
+        return None
 
     def _is_gone(self, job: str, queued: set[str] | None) -> bool:
         """Twice in a row: a job that has just ended writes its result yet."""
