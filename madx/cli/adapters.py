@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,46 +26,75 @@ def adapters_list(
     debug: Debug = False,
 ) -> None:
     """Which languages and tasks have an adapter: trained or imported here, and published."""
+    from madx.cli.show import print_table
     from madx.encoders.reference import resolve_encoder
     from madx.foreign import printable
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import entries_of
-    from madx.sharing.index import entry_of
+    from madx.sharing.here import Use, made_here
 
     wanted = resolve_encoder(model) if model else None
-    found = [
-        (entry_of(folder, folder.name), str(folder))
-        for folder in sorted((results / ".store").glob("*-*"))
-        if (folder / "done.json").exists() and (folder / "adapter_config.json").exists()
-    ]
+    found = [(entry, str(folder), use) for entry, folder, use in made_here(results)]
     for text in place or []:
         address = parse_address(text)
         for entry in entries_of(address):
             inside = "" if entry.path == "." else f"/{entry.path}"
-            found.append((entry, f"{address.place}{inside}" + (f"@{address.revision}" if address.revision else "")))
+            revision = f"@{address.revision}" if address.revision else ""
+            found.append((entry, f"{address.place}{inside}{revision}", Use()))
     rows = [
-        {"kind": e.kind, "name": e.language or e.task or e.path, "model": e.model or "",
-         "held_out_loss": e.held_out_loss, "address": where}
-        for e, where in found
+        (where, e.kind, e.language or e.task or e.path, use, e.held_out_loss, e.model or "")
+        for e, where, use in found
         if wanted is None or e.model_digest == wanted.digest or (e.model_digest is None and e.model == wanted.name)
-    ]  # fmt: skip
+    ]
     if as_json:
-        print(json.dumps(rows, indent=1))
+        keys = ("address", "kind", "name", "methods", "seed", "dev", "held_out_loss", "model")
+        said = [(where, kind, name, *use, loss, made_for) for where, kind, name, use, loss, made_for in rows]
+        print(json.dumps([dict(zip(keys, row, strict=True)) for row in said], indent=1))
         return
-    for row in rows:
-        print("\t".join("" if value is None else printable(str(value)) for value in row.values()))
+    if not rows:
+        print(f"no adapters in {results}" + ("" if place else "; --from PLACE looks where some are published"))
+        return
+    header = ["address", "kind", "of", "methods", "seed", "dev, %", "held-out loss", "encoder"]
+    cells = [
+        [where, kind, name, ", ".join(use.methods), _or_nothing(use.seed), _or_nothing(use.dev, ".1f"),
+         _or_nothing(loss, ".2f"), made_for]
+        for where, kind, name, use, loss, made_for in rows
+    ]  # fmt: skip
+    print_table(f"{len(rows)} adapters", header, [list(map(printable, row)) for row in cells])
 
 
-def adapters_show(source: Source, revision: Revision = None, debug: Debug = False) -> None:
+def _or_nothing(value: float | None, form: str = "") -> str:
+    return "" if value is None else format(value, form)
+
+
+def adapters_show(source: Source, revision: Revision = None, as_json: Json = False, debug: Debug = False) -> None:
     """What an adapter says of itself."""
     from madx.foreign import printable, read_json_object
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import fetch
 
     folder = fetch(parse_address(source, revision))
-    for name in ("adapter_config.json", "head_config.json", "madx.json"):
-        if (folder / name).exists():
-            print(printable(f"{name}:\n{json.dumps(read_json_object(folder / name), indent=2, ensure_ascii=False)}"))
+    files = ("madx.json", "head_config.json", "adapter_config.json")
+    about = {name.removesuffix(".json"): read_json_object(folder / name) for name in files if (folder / name).exists()}
+    if as_json:
+        print(json.dumps(about, indent=2, ensure_ascii=False))
+        return
+    for name, said in about.items():
+        print(f"{name}.json")
+        for key, value in _flat(said):
+            print(printable(f"  {key}: {value}"))
+
+
+def _flat(said: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """A line for each value; digests, long lists and numbers as people read them."""
+    for key, value in said.items():
+        if isinstance(value, dict) and value and key not in ("files", "label2id"):
+            yield from _flat(value, f"{above}{key}.")
+        elif isinstance(value, float):
+            yield f"{above}{key}", f"{value:.4g}"
+        else:
+            text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+            yield f"{above}{key}", text if len(text) <= 160 else f"{text[:150]}... (--json: all)"
 
 
 def adapters_pull(
