@@ -17,6 +17,7 @@ from transformers import AutoTokenizer
 
 from madx.config import InputError, first_line
 from madx.encoders.encoder import Encoder
+from madx.encoders.overlap import by_overlap
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -128,18 +129,21 @@ def _table(encoder: Encoder) -> nn.Embedding:
 
 
 class Begun(NamedTuple):
-    """`copied`, `of_script`, `of_all`: how many pieces began in which way."""
+    """`copied`, `of_overlap`, `of_script`, `of_all`: how many pieces began in which way."""
 
     rows_NE: Tensor
     bias_N: Tensor | None
     copied: int
+    of_overlap: int
     of_script: int
     of_all: int
 
 
-def begin(encoder: Encoder, tokenizer: PreTrainedTokenizerBase, seed: int) -> Begun:
+def begin(encoder: Encoder, tokenizer: PreTrainedTokenizerBase, seed: int, vectors_NK: Tensor | None = None) -> Begun:
     """An embedding for each piece: the old one where the piece is an old one, too; else drawn from the normal
     distribution, of diagonal covariance, of the old pieces of its script; else of all.
+
+    With static vectors of the pieces: a sum of old ones by likeness, where the piece has a vector (overlap.py).
     """
     old, new = encoder.tokenizer.get_vocab(), tokenizer.get_vocab()
     rows_VE, bias_V = _table(encoder).weight.detach().cpu(), encoder.lm_head.bias
@@ -154,13 +158,16 @@ def begin(encoder: Encoder, tokenizer: PreTrainedTokenizerBase, seed: int) -> Be
     moments.pop("", None)
     of_all = _moments(table_VE[everything])
     generator = torch.Generator().manual_seed(seed)
-    made, counts = torch.empty(max(new.values()) + 1, table_VE.shape[1]), [0, 0, 0]
+    made, counts = torch.empty(max(new.values()) + 1, table_VE.shape[1]), [0, 0, 0, 0]
+    has_vector = torch.zeros(len(made), dtype=torch.bool) if vectors_NK is None else vectors_NK.any(-1)
     pieces = sorted(new, key=new.__getitem__)
     for piece, script in zip(pieces, scripts(tokenizer, pieces), strict=True):
         drawn = torch.randn(table_VE.shape[1], generator=generator)
         mean, deviation = moments.get(script, of_all)
         made[new[piece]] = table_VE[old[piece]] if piece in old else mean + deviation * drawn
-        counts[0 if piece in old else 1 if script in moments else 2] += 1
+        counts[0 if piece in old else 1 if has_vector[new[piece]] else 2 if script in moments else 3] += 1
+    if vectors_NK is not None:
+        made = by_overlap(made, vectors_NK, torch.tensor(sorted(new[piece] for piece in old.keys() & new.keys())))
     width = rows_VE.shape[1]
     return Begun(made[:, :width].contiguous(), None if bias_V is None else made[:, width].contiguous(), *counts)
 

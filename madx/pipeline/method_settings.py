@@ -123,6 +123,7 @@ class VocabularySettings(Frozen):
     """madx-vocabulary; rates, steps and batches are the language adapters'."""
 
     size: int = Field(10_000, ge=100, le=1 << 20)  # pieces of the language's own tokenizer, special ones among them
+    start: Literal["script", "overlap"] = "script"  # of new pieces' embeddings: by their script, or as FOCUS has it
 
 
 class LilySettings(Frozen):

@@ -79,8 +79,10 @@ def with_vocabulary(planner: Planner, code: str) -> AdapterStep:
     if code in planner.source_codes:
         return planner.language_adapter(code)
     stage = planner.language_stage(code)
-    size = planner.recipe.vocabulary.size
-    own = VocabularyStage(encoder=planner.encoder, corpus=stage.text.corpus, size=size, seed=stage.seed)
+    about = planner.recipe.vocabulary
+    own = VocabularyStage(
+        encoder=planner.encoder, corpus=stage.text.corpus, size=about.size, seed=stage.seed, start=about.start
+    )
     method = VocabularyAdapter(spec=planner.recipe.language_adapter.spec, begins_as=own)
     text = stage.text.model_copy(update={"vocabulary": own})
     # its decoder is trained, and small

@@ -5,17 +5,19 @@ language's text, the held-out lines left out.
 """
 
 import json
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from madx.corpora.characters import Characters
 from madx.corpora.prepare import Corpus
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
+from madx.encoders.overlap import static_vectors
 from madx.encoders.reference import EncoderRef
 from madx.encoders.vocabulary import Vocabulary, begin, check_vocabulary, tokenizer_in
 from madx.formats.vocabulary import TOKENIZER, load_vocabulary, save_vocabulary
@@ -32,6 +34,7 @@ class VocabularyStage(Step):
     corpus: Corpus  # whose text it is made from
     size: int = Field(ge=100)  # pieces at most, special ones among them
     seed: int = 1
+    start: Literal["script", "overlap"] = "script"  # of the embeddings that are no old piece's
 
     @property
     def subject(self) -> str:
@@ -45,11 +48,16 @@ class VocabularyStage(Step):
         self._train(encoder, session).save_pretrained(folder / TOKENIZER)
         _in_order(folder / TOKENIZER / "tokenizer.json")
         tokenizer = tokenizer_in(folder / TOKENIZER)
-        begun = begin(encoder, tokenizer, seed_of("vocabulary", self.subject, self.seed))
+        seed = seed_of("vocabulary", self.subject, self.seed)
+        vectors = self._static_vectors(encoder, tokenizer, seed, session) if self.start == "overlap" else None
+        begun = begin(encoder, tokenizer, seed, vectors)
         bias = None if begun.bias_N is None else nn.Parameter(begun.bias_N)
         save_vocabulary(folder, Vocabulary(tokenizer, nn.Parameter(begun.rows_NE), bias))
         load_vocabulary(folder, encoder)  # says what doesn't fit before anything is trained
-        about = {"pieces": len(begun.rows_NE), **{k: getattr(begun, k) for k in ("copied", "of_script", "of_all")}}
+        about = {
+            "pieces": len(begun.rows_NE),
+            **{k: getattr(begun, k) for k in ("copied", "of_overlap", "of_script", "of_all")},
+        }
         return {**about, "warnings": []}
 
     def tokenizer(self, session: Session) -> Any:
@@ -57,9 +65,16 @@ class VocabularyStage(Step):
         return tokenizer_in(session.folder(self) / TOKENIZER)
 
     def _train(self, encoder: Encoder, session: Session) -> Any:
-        as_read = Characters(encoder.tokenizer)
-        texts = ([as_read(text)] for text in islice(self.corpus.to_train_on(session.data), LINES))
+        texts = ([text] for text in self._texts(encoder, session))
         return encoder.tokenizer.train_new_from_iterator(texts, self.size, show_progress=False)
+
+    def _texts(self, encoder: Encoder, session: Session) -> Iterator[str]:
+        return map(Characters(encoder.tokenizer), islice(self.corpus.to_train_on(session.data), LINES))
+
+    def _static_vectors(self, encoder: Encoder, tokenizer: Any, seed: int, session: Session) -> Tensor:
+        """Of the pieces, without the special ones, as this text has them."""
+        lines = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in self._texts(encoder, session))
+        return static_vectors(lines, max(tokenizer.get_vocab().values()) + 1, seed)
 
 
 def _in_order(path: Path) -> None:

@@ -1,6 +1,7 @@
 """A language's own vocabulary: how its rows begin, that it is swapped whole and undone bit for bit, what is refused."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from madx.config import InputError
 from madx.corpora.prepare import Corpus
 from madx.encoders.encoder import Encoder
 from madx.encoders.vocabulary import FEWEST, Begun, begin, scripts
+from madx.formats.tensors import load_tensors
 from madx.formats.vocabulary import FILE, load_vocabulary
 from madx.methods.loading import LOADED_BY, stored_in
 from madx.methods.vocabulary import VocabularyAdapter
@@ -36,7 +38,9 @@ def amharic() -> PreTrainedTokenizerFast:
     return made
 
 
-def stage(encoder: Encoder, folder: Path) -> tuple[VocabularyStage, Session]:
+def stage(
+    encoder: Encoder, folder: Path, start: Literal["script", "overlap"] = "script"
+) -> tuple[VocabularyStage, Session]:
     """A vocabulary of Amharic and English lines, made."""
     (folder / "amh.txt").write_text("\n".join(LINES))
     session = Session(Store(folder / "store"), encoder.device)
@@ -44,7 +48,7 @@ def stage(encoder: Encoder, folder: Path) -> tuple[VocabularyStage, Session]:
     source = TextSource(file=str(folder / "amh.txt"))
     corpus = Corpus(language="amh", has_spaces=True, sources=(source,), digests=("1",), tokenizer=encoder.ref.digest,
                     block_size=16, max_tokens=10_000)  # fmt: skip
-    made = VocabularyStage(encoder=encoder.ref, corpus=corpus, size=120)
+    made = VocabularyStage(encoder=encoder.ref, corpus=corpus, size=120, start=start)
     with session.store.claim(made.name) as at:
         assert at is not None
         session.store.finish(made.name, {"seconds": 0.0, "memory_mb": 0, "result": made.run(at, session)})
@@ -89,6 +93,22 @@ def test_where_rows_begin(encoder_of_bert: Encoder, amharic: PreTrainedTokenizer
     assert float(apart.std()) == pytest.approx(1.0, abs=0.2)
     assert torch.equal(begun_for(encoder, amharic).rows_NE, begun.rows_NE)
     assert not torch.equal(begun_for(encoder, amharic, seed=2).rows_NE, begun.rows_NE)
+
+
+def test_rows_begin_by_overlap(encoder_of_bert: Encoder, tmp_path: Path) -> None:
+    made, session = stage(encoder_of_bert, tmp_path, start="overlap")
+    result = session.result(made)
+    assert result["of_overlap"] > 20  # the Amharic pieces, which stand in lines with English ones
+    pieces = made.tokenizer(session).get_vocab()
+    rows = load_tensors(session.folder(made) / FILE)["rows"]
+    old = encoder_of_bert.tokenizer.get_vocab()
+    table = encoder_of_bert.base.get_input_embeddings().weight  # type: ignore[operator]
+    lowest, highest = table.min(0).values, table.max(0).values
+    for piece, number in pieces.items():
+        if piece in old:
+            assert torch.equal(rows[number], table[old[piece]])
+        elif "ሰ" in piece:
+            assert bool(((lowest <= rows[number]) & (rows[number] <= highest)).all())  # a mean of old ones
 
 
 def reading(encoder: Encoder) -> tuple[object, ...]:
