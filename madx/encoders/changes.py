@@ -34,15 +34,15 @@ class WeightChange:
     deltas: Mapping[str, Tensor]  # (K), or as many as the weight has
     places: Mapping[str, Tensor | None]
     _before: dict[str, Tensor] = field(default_factory=dict, init=False)
-    _written: dict[str, int] = field(default_factory=dict, init=False)  # which version of a delta is in the weights
     _hooks: list[torch.utils.hooks.RemovableHandle] = field(default_factory=list, init=False)
 
     @torch.no_grad()
     def on(self) -> None:
-        """Active; or, where it is that already, what its deltas have become since."""
+        """Active; or, where it is that already, what its deltas have become since.
+
+        Whether they have become something else can't be asked: fused optimizers leave a tensor's version as it was.
+        """
         for name, delta in self.deltas.items():
-            if self._written.get(name) == delta._version:
-                continue
             flat, at = self.weights[name].data.view(-1), self.places[name]
             if name not in self._before:
                 self._before[name] = flat.clone() if at is None else flat[at]
@@ -50,7 +50,6 @@ class WeightChange:
                 torch.add(self._before[name], delta, out=flat)
             else:
                 flat[at] = self._before[name] + delta
-            self._written[name] = delta._version
 
     @torch.no_grad()
     def off(self) -> None:
@@ -61,7 +60,6 @@ class WeightChange:
             else:
                 flat[at] = before
         self._before.clear()
-        self._written.clear()
 
     def train(self, base: nn.Module) -> None:
         """Gradients of the weights become the deltas', and what an update makes of these is seen by the next pass."""

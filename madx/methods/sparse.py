@@ -33,6 +33,7 @@ AT, DELTA = ".at", ".delta"
 class ChangedWeights(Method):
     """What the two trainings have in common: a change of some of the encoder's weights, by name."""
 
+    version: ClassVar[int] = 2  # its training sees what its updates make of the weights
     what: ClassVar[str] = "sparse change"
     stored: ClassVar[Stored] = "change"
 

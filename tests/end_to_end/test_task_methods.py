@@ -10,9 +10,8 @@ import pytest
 from tests.conftest import RECIPE
 from tests.end_to_end.test_pipeline import madx, start
 
-METHODS = ["lora", "madx-lora", "lora-language", "ia3", "prefix", "prompt", "bitfit", "madx-compacter",
-           "madx-compacter-plus", "madx-drop", "madx-sparse", "madx-distilled",
-           "unipelt"]  # fmt: skip
+METHODS = ["lora", "madx-lora", "lora-language", "ia3", "prefix", "prompt", "bitfit", "lt-sft", "full",
+           "madx-compacter", "madx-compacter-plus", "madx-drop", "madx-sparse", "madx-distilled", "unipelt"]  # fmt: skip
 
 
 @pytest.fixture
@@ -24,10 +23,20 @@ def of_bert(project: Path, encoder_folder: Callable[[str], Path]) -> Path:
 
 
 def test_every_method_runs_and_can_be_predicted_with(of_bert: Path) -> None:
-    madx(of_bert, "run", "recipe.toml", "--set", f"methods={json.dumps(METHODS)}", "--set",
-         "compacter={ reduction_factor = 4.0, products = 2 }")  # fmt: skip
+    fast = [word for method in ("lora", "ia3", "prefix", "prompt", "unipelt", "bitfit", "sparse", "full")
+            for word in ("--set", f"{method}.learning_rate=0.02")]  # fmt: skip
+    madx(of_bert, "run", "recipe.toml", "--set", f"methods={json.dumps(METHODS)}", "--set", "task_adapter.epochs=6",
+         "--set", "task_adapter.learning_rate=0.02", "--set",
+         "compacter={ reduction_factor = 4.0, products = 2, learning_rate = 0.02 }", *fast)  # fmt: skip
     rows = list(csv.DictReader((of_bert / "results" / "tiny" / "scores.csv").open()))
     assert {row["method"] for row in rows} == set(METHODS)
+    # what was stored is what was trained: the source's test set is its dev set here
+    dev = {
+        m["method"]: m["dev"] for m in json.loads((of_bert / "results" / "tiny" / "models.json").read_text())["models"]
+    }
+    stored = {row["method"]: float(row["value"]) for row in rows if row["target"] == "eng"}
+    assert stored == pytest.approx(dev)
+    assert len(set(dev.values())) > 3  # they have learnt, each its own
     for method in METHODS:
         out, _ = madx(of_bert, "predict", "results/tiny", "--language", "swe", "--method", method, "--format", "text",
                       text="hunden sover\n")  # fmt: skip
