@@ -11,7 +11,8 @@ from tests.conftest import RECIPE
 from tests.end_to_end.test_pipeline import madx, start
 
 METHODS = ["lora", "madx-lora", "lora-language", "ia3", "prefix", "prompt", "bitfit", "lt-sft", "full",
-           "madx-compacter", "madx-compacter-plus", "madx-drop", "madx-sparse", "madx-distilled", "unipelt"]  # fmt: skip
+           "madx-compacter", "madx-compacter-plus", "madx-drop", "madx-sparse", "madx-distilled",
+           "unipelt"]  # fmt: skip
 
 
 @pytest.fixture
