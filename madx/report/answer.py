@@ -43,6 +43,8 @@ def _of_group(matrix: Matrix, name: str, paired: Sequence[Difference]) -> str:
     said = f"{group[0].upper()}{group[1:]} ({best.targets}): "
     if len(ordered) == 1:
         return f"{said}only {best.method} was run, {plain(best.value)} {matrix.metric}; there is nothing beside it."
+    if len(ordered) < len(matrix.methods):
+        said += f"of the {len(ordered)} methods that were run on all of them, "
     said += f"{best.method} is highest with {plain(best.value)} {matrix.metric}"
     others = [reference_of(matrix), *(row.method for row in ordered[1 : FEW if len(ordered) <= FEW else 2])]
     gaps = [between(paired, matrix.task, name, best.method, o) for o in dict.fromkeys(others) if o != best.method]

@@ -122,6 +122,18 @@ def test_a_group_with_one_method_is_no_contest(tmp_path: Path, write_run: Write)
     assert {point.method for point in profiles} == {"method-0", "method-1", "task-only"}
 
 
+def test_the_highest_of_some_methods_is_not_called_the_highest_of_all(tmp_path: Path, write_run: Write) -> None:
+    """The best method was not run on one target, so it is no contest there."""
+    folder = write_run(tmp_path, 6, 3, 1)
+    run = json.loads((folder / "run.json").read_text())
+    run["cells"] = [c for c in run["cells"] if (c["method"], c["target"]) != ("method-0", "qaa")]
+    (folder / "run.json").write_text(json.dumps(run))
+    page_of(folder)
+    text = (folder / "report.md").read_text()
+    assert "Targets (6): of the 2 methods that were run on all of them, method-1 is highest" in text
+    assert "Unseen (3): method-0 is highest" in text
+
+
 def test_every_cell_can_be_read() -> None:
     for step in range(-20, 21):
         colour = shade(step / 20)
