@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "madx"
 LAYERS = {
-    "config": 0, "foreign": 0.3, "store": 0.5, "device": 0.5,
+    "config": 0, "foreign": 0.3, "writing": 0.4, "shared": 0.4, "store": 0.5, "device": 0.5,
     "catalog": 1, "adapters": 1, "scores": 1,
     "encoders": 2, "corpora": 2, "training": 2,
     "formats": 3, "tasks": 4, "step": 4.5, "sharing": 5, "methods": 5,
@@ -14,7 +14,7 @@ LAYERS = {
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "vl_convert": {"report"},
          "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}, "fastapi": {"prediction"},
          "uvicorn": {"cli"}, "optuna": {"pipeline"}, "onnxruntime": {"prediction"}, "ray": {"pipeline"},
-         "submitit": {"pipeline"}, "uroman": {"corpora"}, "urielplus": {"catalog"}}  # fmt: skip
+         "fsspec": {"shared"}, "submitit": {"pipeline"}, "uroman": {"corpora"}, "urielplus": {"catalog"}}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
