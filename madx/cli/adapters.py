@@ -144,7 +144,8 @@ def adapters_import(
 ) -> None:
     """Read an adapter, a setup or a fusion in any layout since 2020, check it, write it in today's format.
 
-    A setup or a fusion is a folder on this machine; a fusion's adapters lie beside it.
+    A setup or a fusion is a folder on this machine; a fusion's adapters lie beside it. So is a language's sparse change
+    of composable-sft's (pytorch_diff.bin).
     """
     _convert(source, revision, to, model, pickle=False)
 
@@ -155,7 +156,10 @@ def adapters_export(
     model: Annotated[str, typer.Option(help="The encoder that it was made for.")],
     debug: Debug = False,
 ) -> None:
-    """Write a folder that AdapterHub's `adapters` loads by its defaults: both weight files, head included."""
+    """Write a folder that AdapterHub's `adapters` loads by its defaults: both weight files, head included.
+
+    A sparse change (sparse.safetensors) is written as composable-sft reads it.
+    """
     _convert(folder, None, to, model, pickle=True)
 
 
@@ -163,22 +167,29 @@ def _convert(source: str, revision: str | None, to: Path, model: str, pickle: bo
     from madx.device import choose_device
     from madx.encoders.encoder import load_encoder
     from madx.encoders.reference import resolve_encoder
+    from madx.formats.composable_sft import DIFF
     from madx.formats.convert import convert_adapter, convert_fusion, convert_setup
     from madx.formats.fusion import FUSION_CONFIG, SETUP
+    from madx.methods.sparse import FILE, from_published, to_published
     from madx.sharing.address import parse_address
     from madx.sharing.fetch import fetch
     from madx.writing import new_folder
 
     address = parse_address(source, revision)
     here = Path(address.place) / address.path
-    together = address.kind == "local" and ((here / SETUP).exists() or (here / FUSION_CONFIG).exists())
-    folder = here if together else fetch(address)
+    on_its_own = (SETUP, FUSION_CONFIG, FILE if pickle else DIFF)  # none of which is published at an address
+    ours = address.kind == "local" and any((here / name).exists() for name in on_its_own)
+    folder = here if ours else fetch(address)
     encoder = load_encoder(resolve_encoder(model), choose_device("cpu"))
     with new_folder(to) as new:
         if (folder / SETUP).exists():
             convert_setup(folder, new, encoder)
         elif (folder / FUSION_CONFIG).exists():
             convert_fusion(folder, new, encoder, pickle)
+        elif pickle and (folder / FILE).exists():
+            to_published(folder, new, encoder)
+        elif not pickle and (folder / DIFF).exists():
+            from_published(folder, new, encoder)
         else:
             convert_adapter(folder, new, encoder, str(address), to.name, pickle)
     print(to)

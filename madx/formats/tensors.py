@@ -6,9 +6,11 @@ What is read never asks for more memory than its file has bytes: for a file of a
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -20,6 +22,11 @@ from madx.formats.manifest import LARGEST
 from madx.writing import new_file, write_bytes
 
 MAX_REPEATED = 1 << 30  # bytes of tensors that a pickle names more than once; each becomes one of its own
+SCALAR: Any = np.float64(0).__reduce__()[0]
+# numpy's numbers, as its versions name them: they can do nothing
+NUMBERS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
+    (SCALAR, "numpy.core.multiarray.scalar"), (SCALAR, "numpy._core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType,
+]  # fmt: skip
 MAX_HEADER = 8 << 20  # bytes of a safetensors file's header: some 50,000 tensors
 
 
@@ -90,7 +97,14 @@ def _from_safetensors(path: Path, size: int) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a readable safetensors file: {first_line(error)}") from None
 
 
-def _from_pickle(path: Path, size: int) -> dict[str, Tensor]:
+def unpickle(path: Path) -> Any:
+    """What a pickle of torch's holds: tensors and plain values, numpy's numbers among them. Raises InputError."""
+    with torch.serialization.safe_globals(NUMBERS):
+        return _unpickled(path)
+
+
+def _unpickled(path: Path) -> Any:
+    _size(path)
     with open_regular(path) as file:
         zipped = file.read(4) == b"PK\x03\x04"
     try:
@@ -99,13 +113,17 @@ def _from_pickle(path: Path, size: int) -> dict[str, Tensor]:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise InputError(f"{path}: refused, its content is compressed")
         # mapped, a storage is a piece of the file, whatever length the pickle claims for it
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except InputError:
         raise
     except Exception as error:  # whatever the unpickler refuses; torch's own text advises to switch this off
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         why = f", it asks for '{wanted[1]}'" if wanted else " or is damaged"
         raise InputError(f"{path}: refused, it holds more than weights{why}") from None
+
+
+def _from_pickle(path: Path, size: int) -> dict[str, Tensor]:
+    tensors = _unpickled(path)
     if not isinstance(tensors, dict) or not all(isinstance(k, str) for k in tensors):
         raise InputError(f"{path}: not a dictionary of named tensors")
     for key, tensor in tensors.items():

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from madx.config import InputError
 from madx.encoders.changes import WeightChange
 from madx.encoders.encoder import Encoder
+from madx.formats.composable_sft import DIFF, read_diff, write_diff
 from madx.formats.tensors import load_tensors, save_tensors
 from madx.methods.method import Method, Stored
 from madx.step import Step
@@ -145,6 +146,21 @@ def save_change(folder: Path, encoder: Encoder, name: str) -> None:
         {key: at for key, at in change.places.items() if at is not None},
         {key: delta.detach() for key, delta in change.deltas.items()},
     )
+
+
+def from_published(folder: Path, to: Path, encoder: Encoder) -> None:
+    """A language's change that composable-sft made. Raises InputError."""
+    shapes = {name: weight.shape for name, weight in encoder.base.named_parameters()}
+    _write(to, *read_diff(folder / DIFF, encoder.prefix, shapes))
+
+
+def to_published(folder: Path, to: Path, encoder: Encoder) -> None:
+    """A change as composable-sft reads it. Raises InputError."""
+    weights = dict(encoder.base.named_parameters())
+    places, deltas = _parts(load_tensors(folder / FILE))
+    _check(folder / FILE, weights, places, deltas)
+    shapes = {name: weight.shape for name, weight in weights.items()}
+    write_diff(to / DIFF, encoder.prefix, shapes, places, deltas)
 
 
 def _write(folder: Path, places: dict[str, Tensor], deltas: dict[str, Tensor]) -> None:

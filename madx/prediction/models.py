@@ -16,7 +16,8 @@ from madx.foreign import Line, Name, inside, read_json_object
 from madx.formats.manifest import read_manifest
 from madx.methods.loading import stored_in
 from madx.methods.method import Stored
-from madx.sharing.address import parse_address
+from madx.methods.sparse import FILE as SPARSE
+from madx.sharing.address import Address, parse_address
 from madx.sharing.fetch import fetch
 from madx.stages.entropy import Adapts, EntropyMinimisation, ProbabilityMean
 from madx.tasks.kinds import KINDS, kind_of
@@ -167,7 +168,13 @@ def choose(origin: str, task: str | None, method: str | None, seed: int | None, 
 
 def _fetched(adapters: Mapping[str, str]) -> dict[str, Path]:
     addresses = {_code(name): parse_address(address) for name, address in adapters.items()}
-    return {code: fetch(address) for code, address in addresses.items()}
+    return {code: _folder_of(address) for code, address in addresses.items()}
+
+
+def _folder_of(address: Address) -> Path:
+    """A sparse change isn't published at an address; a folder of it here is taken as it is."""
+    here = Path(address.place) / address.path
+    return here if address.kind == "local" and (here / SPARSE).is_file() else fetch(address)
 
 
 def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None, own: Mapping[str, Path]) -> Chosen:
