@@ -229,7 +229,7 @@ def _read_done(content: bytes, where: str, identity: tuple[int, int, int]) -> _S
         whole = (set(done), type(done.get("seconds")), type(done.get("result"))) == (UNSEALED, float, dict)
     else:
         whole = seal == _seal(done)
-    return _Seen(identity, done) if whole else damaged
+    return _Seen(identity, done) if whole and isinstance(done.get("files", {}), dict) else damaged
 
 
 def _seal(done: dict[str, Any]) -> str:

@@ -10,11 +10,12 @@ from madx.foreign import Line, Name, read_json_object
 from madx.writing import write_json
 
 MANIFEST = "madx.json"
+LM_HEAD = "lm_head.safetensors"  # what stage one trained of the masked-LM head, by the order of its parameters
 PACKED = "adapter.packed.safetensors"  # of a pruned adapter, which only madx reads: see sparse.py
 # what an adapter's folder may hold: the only names that are ever fetched, whatever an index says
 WEIGHT_FILES = (
     "adapter.safetensors", "pytorch_adapter.bin", "model_head.safetensors", "pytorch_model_head.bin",
-    "lm_head.safetensors", PACKED,
+    LM_HEAD, PACKED,
 )  # fmt: skip
 LARGEST = 8 << 30  # bytes; no adapter is this large
 CONFIG_FILES = ("adapter_config.json", "head_config.json")

@@ -99,12 +99,12 @@ def _from_safetensors(path: Path, size: int) -> dict[str, Tensor]:
 
 def unpickle(path: Path) -> Any:
     """What a pickle of torch's holds: tensors and plain values, numpy's numbers among them. Raises InputError."""
+    _size(path)
     with torch.serialization.safe_globals(NUMBERS):
         return _unpickled(path)
 
 
 def _unpickled(path: Path) -> Any:
-    _size(path)
     with open_regular(path) as file:
         zipped = file.read(4) == b"PK\x03\x04"
     try:

@@ -17,10 +17,8 @@ from madx.formats.manifest import check, file_digests
 from madx.prediction.models import Chosen, choose
 
 FILE = "personal.json"
-OWN, ON_TOP = (
-    "the person's own",
-    "task with the person's own",
-)  # in the encoder: the adapter; the task's and it, stacked
+OWN = "the person's own"  # in the encoder
+ON_TOP = "task with the person's own"  # both, stacked
 
 
 class Personal(Frozen):

@@ -34,9 +34,9 @@ def train_personal(
     language: str | None,
     to: Path,
     *,
-    epochs: int = 20,
-    learning_rate: float = 1e-3,
-    reduction_factor: float = 16.0,
+    epochs: int,
+    learning_rate: float,
+    reduction_factor: float,
 ) -> Personal:
     """Write the adapter into `to`, a new folder, which prediction takes in the place of `origin`; what is said of it.
 
@@ -65,10 +65,7 @@ def train_personal(
     batches = Batches({"": model.features(examples)}, BATCH, SEED)
 
     def batch(step: int) -> list[Part]:
-        return [
-            Part(partial(model.summed_loss, part, below), sum(map(model.kind.targets, part.features)), part.tokens)
-            for part in model.parts(batches(step)[1])
-        ]
+        return model.update(batches(step)[1], lambda part: partial(model.summed_loss, part, below))
 
     with new_folder(to, "--to") as new:
         with encoder.training():

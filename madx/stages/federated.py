@@ -13,17 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 
 from madx.encoders.encoder import Encoder
 from madx.stages.language import LanguageStage, quarters
 from madx.stages.masked_lm import MaskedLm
+from madx.stages.merge import weighted_sum
 from madx.stages.session import Session
 from madx.stages.text import TextStage
 from madx.step import Result
 from madx.training.checkpoint import drop_checkpoint, load_checkpoint, save_checkpoint
-from madx.training.fit import Run, fit
+from madx.training.fit import Run, fit, put
 
 Weights = dict[str, Tensor]
 
@@ -148,15 +148,5 @@ class Silo:
 
 def mean(trained: Sequence[Weights], shares: Sequence[float]) -> Weights:
     """sum_k w_k theta_k, in float64."""
-    return {
-        name: torch.stack([w * weights[name].double() for w, weights in zip(shares, trained, strict=True)])
-        .sum(0)
-        .to(first.dtype)
-        for name, first in trained[0].items()
-    }
-
-
-@torch.no_grad()
-def put(parameters: Mapping[str, nn.Parameter], weights: Weights) -> None:
-    for name, parameter in parameters.items():
-        parameter.copy_(weights[name])
+    summed = weighted_sum(shares, [{name: value.double() for name, value in weights.items()} for weights in trained])
+    return {name: summed[name].to(first.dtype) for name, first in trained[0].items()}

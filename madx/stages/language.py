@@ -20,6 +20,7 @@ from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter
 from madx.formats.card import seal_with_card
+from madx.formats.manifest import LM_HEAD
 from madx.formats.tensors import save_tensors
 from madx.methods.method import Method, Stored
 from madx.stages.alignment import AlignedText, Alignment
@@ -172,7 +173,7 @@ class LanguageStage(AdapterStep):
         if not self.method.shared:
             return
         if head:
-            save_tensors(folder / "lm_head.safetensors", {str(i): parameter for i, parameter in enumerate(head)})
+            save_tensors(folder / LM_HEAD, {str(i): parameter for i, parameter in enumerate(head)})
         seal_with_card(folder, self._about(session, result))
 
     def _about(self, session: Session, result: Result) -> dict[str, Any]:

@@ -5,7 +5,7 @@ typology (TIPA, arXiv 2601.16629): theta = sum_i w_i theta_i.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -90,7 +90,11 @@ def combined(language: str, adapters: Sequence[tuple[str, Adapter]], weights: Se
             raise InputError(
                 f"{language}: the adapters of {lead} and {subject} have other shapes; only equal ones can be merged"
             )
-    states = [adapter.state_dict() for _, adapter in adapters]
+    return weighted_sum(weights, [adapter.state_dict() for _, adapter in adapters])
+
+
+def weighted_sum(weights: Sequence[float], states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """sum_i w_i theta_i, in the tensors' own precision."""
     terms = {key: [w * state[key] for w, state in zip(weights, states, strict=True)] for key in states[0]}
     return {key: torch.stack(parts).sum(0) for key, parts in terms.items()}
 

@@ -87,14 +87,10 @@ class TaskStage(Step):
                     return texts(step)
                 language, chosen = batches(number)
                 below = over.of_batch(step, language)
-                return [
-                    Part(
-                        partial(taught, model, part, below, lower[language].of(part) if lower else None),
-                        sum(map(model.kind.targets, part.features)),
-                        part.tokens,
-                    )
-                    for part in model.parts(chosen)
-                ]
+                return model.update(
+                    chosen,
+                    lambda part: partial(taught, model, part, below, lower[language].of(part) if lower else None),
+                )
 
             torch.manual_seed(seed_of("first batch", self.subject, self.seed))
             name = in_encoder(self.subject)

@@ -16,6 +16,7 @@ from madx.stages.entropy import Adapts
 from madx.tasks.batches import Batch, Tokens, parts_by_length
 from madx.tasks.examples import Example, Feature, Said
 from madx.tasks.kinds import kind_of
+from madx.training.fit import Part
 
 
 def in_encoder(task: str) -> str:
@@ -61,6 +62,13 @@ class TaskModel:
     def parts(self, features: Sequence[Feature]) -> Iterator[Batch]:
         """A training batch in parts that fit."""
         return (batch for _, batch in parts_by_length(features, self.encoder, training=True))
+
+    def update(self, features: Sequence[Feature], loss_of: Callable[[Batch], Callable[[], Tensor]]) -> list[Part]:
+        """Those parts, each with its summed loss, its targets and its tokens."""
+        return [
+            Part(loss_of(part), sum(map(self.kind.targets, part.features)), part.tokens)
+            for part in self.parts(features)
+        ]
 
     def summed_loss(self, batch: Batch, language: str | None, lower: Lower | None = None) -> Tensor:
         """Over the adapter of `language`; with `lower`, the layers below are not run."""

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from madx.corpora.masking import Masked
 from madx.encoders.encoder import Encoder
+from madx.encoders.lm_head import LmHead
 from madx.formats.adapterhub import load_adapter
+from madx.formats.manifest import LM_HEAD
 from madx.formats.tensors import load_tensors
 from madx.stages.distillation import Distillation, summed_kl
 from madx.stages.near_frozen import states_under
 
 TEACHER = " teacher"  # in the encoder
-HEAD = "lm_head.safetensors"
 
 
 class Taught:
@@ -34,11 +35,11 @@ class Taught:
         """`folder`: the teacher's, with its masked-LM head where it has one of its own."""
         self.encoder, self.distillation, self.activate = encoder, distillation, activate
         load_adapter(folder, encoder, load_as=TEACHER)[1].requires_grad_(False)
-        self.head = copy.deepcopy(encoder.lm_head.transform)
-        if (folder / HEAD).exists():
-            own = load_tensors(folder / HEAD)
-            parameters = [parameter for part in self.head for parameter in part.parameters()]
-            for number, parameter in enumerate(parameters):
+        now = encoder.lm_head
+        self.head = LmHead(copy.deepcopy(now.transform), now.weight, now.bias, now.shape, now.tied)
+        if (folder / LM_HEAD).exists():
+            own = load_tensors(folder / LM_HEAD)
+            for number, parameter in enumerate(self.head.trainable()):
                 parameter.data.copy_(own[str(number)])
         activate()
 
@@ -53,8 +54,4 @@ class Taught:
 
     def _logits(self, states_MD: Tensor) -> Tensor:
         """The teacher's, which is active."""
-        for part in self.head:
-            states_MD = part(states_MD)
-        if self.encoder.lm_head.tied:
-            states_MD = self.encoder.adapters.unembed(states_MD)
-        return F.linear(states_MD, *self.encoder.lm_head.decoder)
+        return F.linear(self.head.states(states_MD, self.encoder.adapters.unembed), *self.head.decoder)

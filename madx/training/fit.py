@@ -163,11 +163,11 @@ def fit(
 def _choose(state: State, parameters: Mapping[str, nn.Parameter], validation: Validation | None, log: Log) -> None:
     """What is kept: the average, where there is one, else the best, else the last."""
     if state.averaged:
-        _put(parameters, {name: total / state.averaged for name, total in state.summed.items()})
+        put(parameters, {name: total / state.averaged for name, total in state.summed.items()})
         if validation is not None:
             _evaluate(state, validation, log)
     elif state.best is not None:
-        _put(parameters, state.best["parameters"])
+        put(parameters, state.best["parameters"])
 
 
 def first_gradients(parameters: Mapping[str, nn.Parameter], parts: Sequence[Part]) -> dict[str, Tensor]:
@@ -244,7 +244,7 @@ def _copies(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in parameters.items()}
 
 
-def _put(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+def put(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
     for name, parameter in parameters.items():
         parameter.data.copy_(values[name])
 
@@ -263,7 +263,7 @@ def _resume(
         return State(), warnings
     state = State(**saved["state"])
     if state.paused_at != state.step or state.step == until:
-        _put(parameters, saved["parameters"])
+        put(parameters, saved["parameters"])
     optimizer.load_state_dict(saved["optimizer"])
     return state, warnings
 

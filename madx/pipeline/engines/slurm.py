@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 
 WAIT = 1.0  # seconds between two looks at the store
 ASK = 10.0  # between two questions to the scheduler, which is everybody's
-SILENT = (
-    180  # questions in a row that the scheduler leaves unanswered: half an hour, longer than it takes to restart it
-)
+# questions in a row that nobody answers: half an hour, longer than it takes to start a scheduler again
+SILENT = 180
 SLACK = 10  # minutes of a job beside twice its estimate: it starts, and is queued again where that was too little
 UNKNOWN = 30.0  # minutes of a step that nothing is known of
 TIME_OUTS = 1000  # after which a job isn't queued again
