@@ -264,7 +264,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "TextSource.hub": None, "TextSource.config": None,
         "TextSource.split": "train",
         "TextSource.column": "text", "TextSource.revision": None, "TextSource.romanised": None,
-        "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": None,
+        "TaskSpec.image_digests": (), "TaskSpec.labels": (), "TaskSpec.outside": (), "TaskSpec.label_column": None,
         "TaskSpec.columns": {"text": "text", "pair": None, "label": "label"},
         "TreeStage.softmax": "full", "TreeStage.alpha": 0.7, "TreeStage.seed": 1,
         "GeneratorStage.softmax": "full", "GeneratorStage.alpha": 0.7, "GeneratorStage.seed": 1,

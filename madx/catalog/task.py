@@ -65,6 +65,8 @@ class TaskSpec(Frozen):
     outside: tuple[str, ...] = ()  # entity types that are read as O
     label_column: int | None = None  # tagging: which column (from 0) holds the label; none: the one that fits
     columns: Columns = Columns()
+    images: Annotated[tuple[str, ...], PLACE] = ()  # retrieval: .safetensors files, a vector for each image by name
+    image_digests: tuple[str, ...] = ()  # of what they hold, once they are found
     source: Annotated[str, PLACE] = "eng"
     licence: Annotated[str, PLACE] = ""
     noncommercial: Annotated[tuple[str, ...], PLACE] = ()

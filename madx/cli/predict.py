@@ -29,6 +29,10 @@ Seed = Annotated[int | None, typer.Option(help="Of the run; none: the best on th
 Adapter = Annotated[
     list[str] | None, typer.Option("--adapter", help="LANGUAGE=ADDRESS: a further language's adapter. Repeatable.")
 ]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option("--images", help="Of a retrieval task: a .safetensors file of images to search. Repeatable."),
+]
 
 
 def predict(
@@ -41,6 +45,7 @@ def predict(
     method: Method = None,
     seed: Seed = None,
     adapter: Adapter = None,
+    images: Images = None,
     format_: Annotated[
         str | None,
         typer.Option("--format", help="Of the input, where a name doesn't say it: text, tsv, conllu, jsonl."),
@@ -69,7 +74,13 @@ def predict(
     read_as = _format("--format", format_) if format_ else format_of(file or Path())
     write_as = _format("--to", to) if to else format_of(output, "--to") if output else None
     predictor = Predictor(
-        origin, task, method=method, seed=seed, adapters=adapter_options(adapter or []), device=device
+        origin,
+        task,
+        method=method,
+        seed=seed,
+        adapters=adapter_options(adapter or []),
+        images=images or (),
+        device=device,
     )
     if not quiet:
         print(f"with {predictor.chosen.note}", file=sys.stderr)
@@ -139,6 +150,7 @@ def serve(
     method: Method = None,
     seed: Seed = None,
     adapter: Adapter = None,
+    images: Images = None,
     host: Annotated[
         str, typer.Option(help="0.0.0.0: reachable from other machines, without a password.")
     ] = "127.0.0.1",
@@ -158,7 +170,13 @@ def serve(
     from madx.prediction.serve import application
 
     predictor = Predictor(
-        origin, task, method=method, seed=seed, adapters=adapter_options(adapter or []), device=device
+        origin,
+        task,
+        method=method,
+        seed=seed,
+        adapters=adapter_options(adapter or []),
+        images=images or (),
+        device=device,
     )
     print(f"with {predictor.chosen.note}", file=sys.stderr)
     uvicorn.run(application(predictor), host=host, port=port, log_level="warning", timeout_keep_alive=5)

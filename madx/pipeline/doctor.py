@@ -32,7 +32,7 @@ class Found(NamedTuple):
     target: str
     seed: int
     value: float
-    chance: float  # in percent: of always giving the most frequent label; 0 for F1
+    chance: float  # in percent: of always giving the most frequent label, of k images taken blindly; 0 for F1
     reasons: list[str]
 
 
@@ -76,7 +76,10 @@ def _name(cell: CellOf) -> tuple[str, str, str, int]:
 
 
 def _chance(metric: str, values: Counter[str]) -> float:
-    return 100 * max(values.values()) / values.total() if metric == "accuracy" and values else 0.0
+    if metric == "accuracy" and values:
+        return 100 * max(values.values()) / values.total()
+    _, recall, k = metric.partition("-recall@")
+    return min(100.0, 100 * int(k) / len(values)) if recall else 0.0
 
 
 def _values(given: list[Any]) -> Counter[str]:

@@ -27,7 +27,7 @@ from madx.stages.language import LanguageStage
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
 from madx.step import AdapterStep, Step
-from madx.tasks.data import LabelledData, Split, labelled_data
+from madx.tasks.data import LabelledData, Split, labelled_data, with_images
 from madx.tasks.kinds import kind_of
 from madx.training.fit import Schedule
 
@@ -111,7 +111,7 @@ class Planner:
         """Raises InputError where its file can't be right."""
         task = self.catalogue.task(name)
         kind_of(task)
-        return task
+        return with_images(task, self.data, self.beside)
 
     def labelled(self, task: TaskSpec, code: str, split: Split) -> LabelledData | None:
         key = (task.name, code, split)

@@ -28,6 +28,7 @@ LARGEST = 64 << 20  # bytes
 _HEADS = {
     "tagging": "tagging", "classification": "classification", "multiple_choice": "multiple-choice",
     "question_answering": "question-answering", "dependency_parsing": "parsing",
+    "image_retrieval": "retrieval",
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from madx.prediction.on_top import choose_or_own, put_on_top
 from madx.prediction.records import Reader, Record
 from madx.stages.task_model import TaskModel, in_encoder
 from madx.tasks.batches import Tokens
+from madx.tasks.data import with_images
 from madx.tasks.examples import Example
 from madx.tasks.kinds import kind_of
 
@@ -41,7 +42,8 @@ class Predictor:
 
     `origin`: a run's folder, a task adapter's folder or address, or a person's own (`madx personal`). `task`, `method`,
     `seed`: of a run, where it has several; None: the best on the source's dev set. `adapters`: further languages'
-    adapters, language to address. It closes itself when nothing needs it any more, or at the end of a `with`.
+    adapters, language to address. `images`: of a retrieval task, the files whose images are searched.
+    It closes itself when nothing needs it any more, or at the end of a `with`.
     Raises InputError in one line.
     """
 
@@ -53,9 +55,13 @@ class Predictor:
         method: str | None = None,
         seed: int | None = None,
         adapters: Mapping[str, str] | None = None,
+        images: Sequence[str | Path] = (),
         device: str = "auto",
     ) -> None:
         self.chosen: Chosen = choose_or_own(str(origin), task, method, seed, adapters or {})
+        if images:
+            searched = self.chosen.task.model_copy(update={"images": tuple(map(str, images))})
+            self.chosen = self.chosen._replace(task=with_images(searched, None))
         where = choose_device(device)
         ref = resolve_encoder(self.chosen.encoder)
         made_on = self.chosen.digest or ref.digest

@@ -33,7 +33,9 @@ class EntropyMinimisation(Frozen):
     rate: float = Field(10.0, gt=0)  # the authors'
 
     def check(self, task: TaskSpec) -> None:
-        """Every kind of task has an entropy."""
+        """Raises InputError where a sentence by itself has nothing to be undecided among."""
+        if kind_of(task).OF_IMAGES:
+            raise InputError(f"emea: {task.name} tells a batch's texts from each other, and EMEA takes one at a time")
 
     def answering(self, model: TaskModel, batch: Batch) -> tuple[nn.Module, Tensor]:
         """The head and the states that it reads."""

@@ -13,7 +13,7 @@ from madx.encoders.encoder import Encoder
 from madx.encoders.lower import Lower
 from madx.methods.method import Method
 from madx.stages.entropy import Adapts
-from madx.tasks.batches import Batch, Tokens, parts_by_length
+from madx.tasks.batches import Batch, Tokens, pad, parts_by_length
 from madx.tasks.examples import Example, Feature, Said
 from madx.tasks.kinds import kind_of
 from madx.training.fit import Part
@@ -60,7 +60,10 @@ class TaskModel:
         return self.kind.features(examples, self.tokens, self.task)
 
     def parts(self, features: Sequence[Feature]) -> Iterator[Batch]:
-        """A training batch in parts that fit."""
+        """A training batch in parts that fit; whole where texts are told from each other by their images."""
+        if self.kind.OF_IMAGES:
+            encoder = self.encoder
+            return iter([pad(features, encoder.pad_id, encoder.device, encoder.has_types)])
         return (batch for _, batch in parts_by_length(features, self.encoder, training=True))
 
     def update(self, features: Sequence[Feature], loss_of: Callable[[Batch], Callable[[], Tensor]]) -> list[Part]:

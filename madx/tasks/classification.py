@@ -26,6 +26,7 @@ METRICS = ("accuracy", "macro-f1")
 COLUMNS = ("label",)
 OF_CLASSES = True
 OF_WORDS = False
+OF_IMAGES = False
 CALIBRATION = None
 
 

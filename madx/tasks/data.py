@@ -87,6 +87,13 @@ class LabelledData(Frozen):
         )  # fmt: skip
 
 
+def with_images(task: TaskSpec, data: Path | None, beside: Path | None = None) -> TaskSpec:
+    """The task with its files of images found and named by what they hold. Raises InputError."""
+    files = [find_file(name, data, beside) for name in task.images]
+    changed = {"images": tuple(map(str, files)), "image_digests": tuple(map(file_digest, files))}
+    return task.model_copy(update=changed) if files else task
+
+
 def labelled_data(
     task: TaskSpec,
     language: str,

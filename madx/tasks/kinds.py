@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from madx.catalog.task import HubData, TaskSpec
 from madx.config import InputError, nearest
 from madx.corpora.tables import Row
-from madx.tasks import classification, multiple_choice, parsing, question_answering, tagging
+from madx.tasks import classification, multiple_choice, parsing, question_answering, retrieval, tagging
 from madx.tasks.examples import Calibration, Contents, Example, Feature, Reading
 from madx.tasks.metrics import Metric
 
@@ -43,6 +43,12 @@ class Kind(Protocol):
     @property
     def OF_WORDS(self) -> bool:
         """Whether every word has a prediction, and inputs are a sentence's words; else a row of a table has one."""
+
+    @property
+    def OF_IMAGES(self) -> bool:
+        """Whether texts are matched with the task's images; each is told from the others of its batch, which is then
+        computed whole in training.
+        """
 
     @property
     def CALIBRATION(self) -> Calibration | None:
@@ -148,6 +154,7 @@ KINDS: dict[str, Kind] = {
     "multiple-choice": multiple_choice,
     "question-answering": question_answering,
     "parsing": parsing,
+    "retrieval": retrieval,
 }
 
 
@@ -165,6 +172,8 @@ def kind_of(task: TaskSpec) -> Kind:
     if task.metric not in kind.METRICS:
         known = ", ".join(kind.METRICS)
         raise InputError(f"{where}: key 'metric': a {task.kind} task has {known}, not '{task.metric}'")
+    if task.images and not kind.OF_IMAGES:
+        raise InputError(f"{where}: key 'images': a {task.kind} task has none")
     try:
         kind.check(task)
     except ValueError as error:

@@ -26,6 +26,12 @@ DEFINITIONS = {
     "f1-has-answer": "f1-squad over the questions that have an answer (SQuAD 2.0's HasAns_f1)",
     "f1-no-answer": "the share of the questions without an answer to which none is given (SQuAD 2.0's NoAns_f1)",
     "f1-mlqa": "as f1-squad, with each language's punctuation and articles (MLQA's script)",
+    **{
+        f"{what}-recall@{k}": f"the share of {other}s whose own {what} is among the {k} nearest of all {what}s of the "
+        f"test set (by chance {k} of their number)"
+        for what, other in (("image", "caption"), ("caption", "image"))
+        for k in (1, 5, 10)
+    },
     "qa-f1": "as f1-squad, with characters as words in languages written without blanks",
 }
 

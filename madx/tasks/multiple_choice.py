@@ -31,6 +31,7 @@ COLUMNS_READ = ("premise", "choice1", "choice2", "question", "label")
 COLUMNS = ("label",)
 OF_CLASSES = True
 OF_WORDS = False
+OF_IMAGES = False
 CALIBRATION = None
 
 

@@ -39,6 +39,7 @@ METRICS = ("las", "uas")
 COLUMNS = ("head", "relation")
 OF_CLASSES = False  # a tree is chosen as a whole
 OF_WORDS = True
+OF_IMAGES = False
 CALIBRATION = None
 OUTSIDE = -1  # the head of a word whose head is in another part of a sentence that was too long
 

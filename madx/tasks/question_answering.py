@@ -33,6 +33,7 @@ METRICS = ("f1-squad", "em", "f1-mlqa", "qa-f1")
 COLUMNS = ("answer",)
 OF_CLASSES = False  # windows are compared by their logits
 OF_WORDS = False
+OF_IMAGES = False
 
 LONGEST_ANSWER = 30  # tokens
 STRIDE = 0.4  # share of the window that the next window repeats

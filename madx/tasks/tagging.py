@@ -31,6 +31,7 @@ METRICS = ("accuracy", "span-f1")
 COLUMNS = ("label",)
 OF_CLASSES = True
 OF_WORDS = True
+OF_IMAGES = False
 CALIBRATION = None
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 import madx
 from madx.cli import app
-from madx.pipeline.doctor import diagnose
+from madx.pipeline.doctor import _chance, diagnose
 from madx.pipeline.rescore import score_run
 
 
@@ -89,3 +90,9 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert done.exit_code != 0
     assert "run.json" in str(done.exception)
+
+
+def test_chance_of_a_search_is_by_the_number_of_images() -> None:
+    gold = Counter({f"{n}.jpg": 2 for n in range(20)})
+    assert [_chance(f"image-recall@{k}", gold) for k in (1, 5)] == [5, 25]
+    assert _chance("caption-recall@10", Counter(["a", "b"])) == 100
