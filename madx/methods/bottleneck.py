@@ -51,6 +51,9 @@ class BottleneckAdapter(Method):
         width = size * (self.spec.phm or 1)
         return self.model_copy(update={"spec": self.spec.model_copy(update={"bottleneck_size": width})})
 
+    def largest(self, encoder: Encoder) -> int:
+        return max(1, encoder.width // (self.spec.phm or 1))
+
     def count(self, encoder: Encoder) -> int:
         with torch.device("meta"):
             adapter = Adapter(self.spec, encoder.width, encoder.num_layers, encoder.adapters.embedding_width)

@@ -83,6 +83,10 @@ class Method(Frozen):
         """The same in another size, from 1 on; None: it has no size of its own."""
         return None
 
+    def largest(self, encoder: Encoder) -> int:
+        """The size above which it isn't any more what it is called: a bottleneck or a rank above the width."""
+        return encoder.width
+
     def at_sparsity(self, sparsity: float) -> Method | None:
         """The same, pruned so before it is trained; None: it is pruned afterwards, if at all."""
         return None

@@ -7,8 +7,6 @@ from madx.encoders.reference import EncoderRef
 from madx.encoders.shapes import shapes_of
 from madx.methods.method import Method
 
-MOST = 1 << 16  # no size is larger
-
 
 class Budget:
     """A share of the encoder's parameters, for what is trained beside the head."""
@@ -26,17 +24,20 @@ class Budget:
         return self._share * sum(p.numel() for p in self._encoder.base.parameters())
 
     def fit(self, method: Method) -> Method:
-        """The method in the size that comes nearest; one that has no size of its own, as it is."""
+        """The method in the size that comes nearest; one that has no size of its own, as it is.
+
+        A method whose size costs few parameters (Compacter) may stay below the budget at its largest.
+        """
         if method.sized(1) is None:
             return method
-        low, high = 1, MOST
+        low, high = 1, (most := method.largest(self._encoder))
         while low < high:  # the largest size within the budget
             middle = (low + high + 1) // 2
             if self.count(self._sized(method, middle)) <= self.parameters:
                 low = middle
             else:
                 high = middle - 1
-        near = [self._sized(method, size) for size in (low, low + 1)]
+        near = [self._sized(method, size) for size in (low, min(low + 1, most))]
         return min(near, key=lambda sized: abs(self.count(sized) - self.parameters))
 
     def count(self, method: Method) -> int:

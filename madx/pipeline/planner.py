@@ -293,7 +293,12 @@ class Planner:
             return method
         if method.sized(1) is None:
             self.note(f"budget: {method.what} has the size that it has")
-        return self._budget.fit(method)
+        sized, most = self._budget.fit(method), self._budget.parameters
+        if method.sized(1) is not None and (trained := self._budget.count(sized)) < 0.9 * most:
+            self.note(
+                f"budget: {method.what} is as wide as the encoder and trains {trained:,} parameters, not {most:,.0f}"
+            )
+        return sized
 
     @functools.cached_property
     def _budget(self) -> Budget:

@@ -15,6 +15,8 @@ from madx.formats.adapter_config import config_from_spec, spec_from_config
 from madx.methods.beside import Ia3, Lora
 from madx.methods.bottleneck import BottleneckAdapter, BottleneckSpec
 from madx.methods.method import Method
+from madx.methods.prefix import PrefixTuning
+from madx.methods.prompt import PromptTuning
 from madx.pipeline.budget import Budget
 from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import load_recipe
@@ -41,8 +43,22 @@ def test_what_is_trained_comes_as_near_as_a_size_allows(
             return sum(p.numel() for p in method.attach(encoder, "x", 1, session).values())
 
     assert budget.count(sized) == trained(sized)
-    others = [trained(other) for size in range(1, 60) if (other := method.sized(size)) is not None]
+    others = [
+        trained(other) for size in range(1, method.largest(encoder) + 1) if (other := method.sized(size)) is not None
+    ]
     assert abs(trained(sized) - budget.parameters) == min(abs(n - budget.parameters) for n in others)
+
+
+def test_a_budget_makes_no_bottleneck_wider_than_the_encoder(encoder_folder: Callable[[str], Path]) -> None:
+    ref = resolve_encoder(str(encoder_folder("bert")))
+    encoder, budget = shapes_of(ref), Budget(ref, "99%")
+    for method in [*METHODS, PrefixTuning(), PromptTuning()]:
+        sized = budget.fit(method)
+        assert sized == method.sized(method.largest(encoder))
+        assert budget.count(sized) < budget.parameters
+    compacter = budget.fit(METHODS[1])
+    assert isinstance(compacter, BottleneckAdapter)
+    assert compacter.spec.bottleneck(encoder.width, 0) == encoder.width
 
 
 def test_what_has_no_size_stays_as_it_is(encoder_folder: Callable[[str], Path]) -> None:
@@ -63,6 +79,14 @@ def test_a_recipe_has_one(project: Path) -> None:
     assert lora.alpha / lora.rank == 2.0
     planner.plan()
     assert planner.notes == ["budget: encoder has the size that it has"]
+    planner = Planner(
+        load_recipe(project / "recipe.toml", ["budget=60%", "methods=['madx-compacter']"]),
+        Catalogue(project),
+        None,
+        project,
+    )
+    planner.plan()
+    assert "is as wide as the encoder and trains" in planner.notes[0]
     with pytest.raises(InputError, match="key 'budget"):
         load_recipe(project / "recipe.toml", ["budget=half"])
 
