@@ -16,6 +16,7 @@ from madx.cli import (
     adapters,
     before,
     catalogue,
+    curve,
     drop,
     export,
     personal,
@@ -76,8 +77,8 @@ def everywhere(
 
 COMMANDS: list[Callable[..., None]] = [
     pipeline.run, pipeline.evaluate, pipeline.report, pipeline.compare, pipeline.doctor, status.status, predict.predict,
-    predict.serve, personal.personal, export.export, drop.drop, prune.prune, search.search, before.check, before.init,
-    catalogue.languages, catalogue.tasks,
+    predict.serve, personal.personal, export.export, drop.drop, prune.prune, curve.curve, search.search,
+    before.check, before.init, catalogue.languages, catalogue.tasks,
 ]  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

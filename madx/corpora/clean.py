@@ -48,7 +48,12 @@ class Cleaner:
         return seen
 
 
-def is_held_out(text: str, share: float) -> bool:
-    """Whether a document belongs to the held-out part: by its content, so neither order nor repeats matter."""
+def lot(text: str) -> int:
+    """Drawn for a document, below 2**64: by its content, so neither order nor repeats matter."""
     key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=b"held-out").digest()
-    return int.from_bytes(key, "big") < share * 2**64
+    return int.from_bytes(key, "big")
+
+
+def is_held_out(text: str, share: float) -> bool:
+    """Whether a document belongs to the held-out part."""
+    return lot(text) < share * 2**64

@@ -1,5 +1,6 @@
 """A language's text, made ready for an encoder: cleaned, split, tokenised, packed. One pass, in fixed memory."""
 
+import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -12,7 +13,7 @@ from pydantic import Field
 from madx.catalog.language import TextSource
 from madx.config import Frozen, InputError
 from madx.corpora.characters import Characters
-from madx.corpora.clean import Cleaner, is_held_out
+from madx.corpora.clean import Cleaner, is_held_out, lot
 from madx.corpora.documents import documents
 from madx.corpora.packing import Packer, begin_and_end
 from madx.device import one_ahead
@@ -39,6 +40,7 @@ class Corpus(Frozen):
     tokenizer: str  # digest
     block_size: int = Field(ge=8)
     max_tokens: int
+    lines: int | None = None  # to train on, at most: those of the smallest lots, so that fewer are part of more
 
     @property
     def held_out_size(self) -> int:
@@ -62,9 +64,13 @@ class Corpus(Frozen):
         occurring = {cls, sep}
         for batch, so_far in encoded(self._clean(cleaner, data), tokenizer):
             dropped = so_far
-            kept += len(batch)
             for text, ids in batch:
-                aside = tokens["held_out"] < HELD_OUT_TOKENS and is_held_out(text, HELD_OUT_SHARE)
+                aside = is_held_out(text, HELD_OUT_SHARE)
+                if aside and tokens["held_out"] >= HELD_OUT_TOKENS:
+                    if self.lines is not None:
+                        continue
+                    aside = False
+                kept += 1
                 part = "held_out" if aside else "train"
                 packers[part].add(ids)
                 if part == "train":
@@ -103,11 +109,12 @@ class Corpus(Frozen):
 
     def _clean(self, cleaner: Cleaner, data: Path | None) -> Iterator[tuple[list[str], Counter[str]]]:
         """A thousand documents at a time, or few long ones, and what had been dropped when they were there."""
-        cleaned = (cleaner(document) for source in self.sources for document in documents(source, data))
+        largest = None if self.lines is None else self._largest_lot(self.lines, data)
         batch: list[str] = []
         size = 0
-        for text in cleaned:
-            if text is None:
+        for text in self._cleaned(cleaner, data):
+            if largest is not None and lot(text) > largest and not is_held_out(text, HELD_OUT_SHARE):
+                cleaner.dropped[f"beyond {self.lines} lines"] += 1
                 continue
             batch.append(text)
             size += len(text)
@@ -116,6 +123,15 @@ class Corpus(Frozen):
                 batch, size = [], 0
         if batch:
             yield batch, cleaner.dropped.copy()
+
+    def _cleaned(self, cleaner: Cleaner, data: Path | None) -> Iterator[str]:
+        cleaned = (cleaner(document) for source in self.sources for document in documents(source, data))
+        return (text for text in cleaned if text is not None)
+
+    def _largest_lot(self, lines: int, data: Path | None) -> int:
+        """Of the lines to train on."""
+        to_train_on = (text for text in self._cleaned(Cleaner(), data) if not is_held_out(text, HELD_OUT_SHARE))
+        return max(heapq.nsmallest(lines, map(lot, to_train_on)), default=0)
 
     def _check(self, report: dict[str, Any]) -> list[str]:
         """Refuse what can't be trained on; say in numbers what looks bad."""

@@ -7,6 +7,8 @@ from madx.encoders.reference import EncoderRef
 from madx.encoders.shapes import shapes_of
 from madx.methods.method import Method
 
+NEAR = 0.9  # of the budget: what trains less says so
+
 
 class Budget:
     """A share of the encoder's parameters, for what is trained beside the head."""
@@ -23,13 +25,15 @@ class Budget:
     def parameters(self) -> float:
         return self._share * sum(p.numel() for p in self._encoder.base.parameters())
 
-    def fit(self, method: Method) -> Method:
-        """The method in the size that comes nearest; one that has no size of its own, as it is.
+    def fit(self, method: Method) -> tuple[Method, str]:
+        """The method in the size that comes nearest, and what is to be said of that.
+
+        One that has no size of its own stays as it is.
 
         A method whose size costs few parameters (Compacter) may stay below the budget at its largest.
         """
         if method.sized(1) is None:
-            return method
+            return method, f"{method.what} has the size that it has"
         low, high = 1, (most := method.largest(self._encoder))
         while low < high:  # the largest size within the budget
             middle = (low + high + 1) // 2
@@ -38,7 +42,9 @@ class Budget:
             else:
                 high = middle - 1
         near = [self._sized(method, size) for size in (low, min(low + 1, most))]
-        return min(near, key=lambda sized: abs(self.count(sized) - self.parameters))
+        sized = min(near, key=lambda sized: abs(self.count(sized) - self.parameters))
+        short = low == most and (trained := self.count(sized)) < NEAR * self.parameters
+        return sized, f"{method.what} at its largest trains {trained:,} of {self.parameters:,.0f}" if short else ""
 
     def count(self, method: Method) -> int:
         """Numbers that it trains."""

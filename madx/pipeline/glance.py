@@ -112,7 +112,8 @@ def _made(vocabulary: VocabularyStage, session: Session) -> Any:
 
 def _how(step: TextStage) -> str:
     romanised = any(source.romanised for source in step.corpus.sources)
-    return (" in Latin letters" if romanised else "") + (" by its own vocabulary" if step.vocabulary else "")
+    lines = "" if step.corpus.lines is None else f" ({step.corpus.lines:,} lines)"
+    return (" in Latin letters" if romanised else "") + (" by its own vocabulary" if step.vocabulary else "") + lines
 
 
 def _training(test: LabelledData, plan: Plan, session: Session) -> Iterator[str]:

@@ -35,15 +35,24 @@ def measure(
     make: Make,
 ) -> list[Measured]:
     """Every cell at each number; what is missing is made first. Raises InputError before any work."""
-    cells = [cell for cell in planner.plan().cells if cell.evaluation is not None]
-    if not cells:
+    at = [(cell, number, changed(step, number)) for cell, step in scored(planner) for number in numbers]
+    return measure_steps(planner, session, at, make)
+
+
+def scored(planner: Planner) -> list[tuple[Cell, Evaluation]]:
+    """The cells that have a test set. Raises InputError."""
+    found = [(cell, cell.evaluation) for cell in planner.plan().cells if cell.evaluation is not None]
+    if not found:
         raise InputError("no target of the recipe has a test set: there is nothing to measure")
-    steps: list[tuple[Cell, Number, Evaluation]] = []
-    for cell in cells:
-        assert cell.evaluation is not None
-        steps += [(cell, number, changed(cell.evaluation, number)) for number in numbers]
-    run_steps(planner, session, [step for _, _, step in steps], make)
-    return [Measured(cell, number, step, session.result(step)) for cell, number, step in steps]
+    return found
+
+
+def measure_steps(
+    planner: Planner, session: Session, at: Sequence[tuple[Cell, float, Evaluation]], make: Make
+) -> list[Measured]:
+    """Each of them with its result; what is missing is made first. Raises InputError before any work."""
+    run_steps(planner, session, [step for _, _, step in at], make)
+    return [Measured(cell, number, step, session.result(step)) for cell, number, step in at]
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -55,13 +64,16 @@ def write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[obje
     write_text(path, text.getvalue())
 
 
-def write_curve(path: Path, points: Sequence[tuple[str, float, float]], about: str) -> None:
-    """Means over the points of equal name and x."""
+def write_curve(path: Path, points: Sequence[tuple[str, float, float]], about: str, even: bool = False) -> None:
+    """Means over the points of equal name and x; xs at equal distances where they are to be `even`."""
     series: Mapping[str, list[tuple[float, float]]] = {
-        name: [(x, _mean([p[2] for p in points if p[:2] == (name, x)])) for x in sorted({p[1] for p in points})]
+        name: [
+            (x, _mean([p[2] for p in points if p[:2] == (name, x)]))
+            for x in sorted({p[1] for p in points if p[0] == name})
+        ]
         for name in dict.fromkeys(point[0] for point in points)
     }
-    write_text(path, curve(series, about))
+    write_text(path, curve(series, about, even))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -135,7 +135,7 @@ class Planner:
         return self._targets.of(task, method)
 
     def note(self, note: str) -> None:
-        if note not in self.notes:
+        if note and note not in self.notes:
             self.notes.append(note)
 
     def has_adapter_or_text(self, code: str) -> bool:
@@ -170,9 +170,7 @@ class Planner:
         language = self.language(code)
         sources = self.sources.text(code)
         if code in self._without_text:
-            raise InputError(
-                f"'{code}' is in without_text, and a method needs its text; hold it to others with [limit]"
-            )
+            raise InputError(f"'{code}' is in without_text, and a method needs its text; hold it to others by [limit]")
         if not sources:
             hint = "" if self.data else "; was --data DIR forgotten?"
             raise InputError(
@@ -196,6 +194,7 @@ class Planner:
                 block_size=settings.max_length,
                 # rounded up, so that a few steps more don't mean another text
                 max_tokens=1 << max(20, needed.bit_length()),
+                lines=self.sources.at_most(language.code),
             ),
         )
 
@@ -291,13 +290,8 @@ class Planner:
     def _within_budget(self, method: Method) -> Method:
         if self.recipe.budget is None:
             return method
-        if method.sized(1) is None:
-            self.note(f"budget: {method.what} has the size that it has")
-        sized, most = self._budget.fit(method), self._budget.parameters
-        if method.sized(1) is not None and (trained := self._budget.count(sized)) < 0.9 * most:
-            self.note(
-                f"budget: {method.what} is as wide as the encoder and trains {trained:,} parameters, not {most:,.0f}"
-            )
+        sized, said = self._budget.fit(method)
+        self.note(f"budget: {said}" if said else "")
         return sized
 
     @functools.cached_property

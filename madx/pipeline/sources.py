@@ -30,6 +30,8 @@ class Sources:
         self._own_text = {catalogue.language(k, "text").code: v for k, v in recipe.text.items()}
         self._own_parallel = {catalogue.language(k, "parallel").code: v for k, v in recipe.parallel.items()}
         self.ready = {catalogue.language(k, "language_adapters").code: v for k, v in recipe.language_adapters.items()}
+        self._whole = {catalogue.language(name, "source").code for name in recipe.source}
+        self._lines = recipe.text_lines
         self._digests: dict[Path, str] = {}
         self._texts: dict[str, list[TextSource]] = {}
 
@@ -70,7 +72,16 @@ class Sources:
         )
 
     def has_lines(self, code: str, count: int) -> bool:
-        """Whether a language has so many lines of text; of a Hub corpus it is believed."""
+        """Whether a language has so many lines of text to train on; of a Hub corpus it is believed."""
+        most = self.at_most(code)
+        return count <= most if most is not None else self._has_lines(code, count)
+
+    def at_most(self, code: str) -> int | None:
+        """The lines of its text to train on where there are more; None: all."""
+        lines = None if code in self._whole else self._lines
+        return lines if lines is not None and self._has_lines(code, lines + 1) else None
+
+    def _has_lines(self, code: str, count: int) -> bool:
         sources = self.text(code)
         if any(source.file is None for source in sources):
             return True

@@ -134,13 +134,15 @@ def profile(rows: Sequence[ProfilePoint]) -> str:
     return _document(left + wide + 30, top + tall + 46, parts, about)
 
 
-def curve(series: Mapping[str, Sequence[tuple[float, float]]], about: str) -> str:
-    """Lines through (x, y) points, one a name, x ascending; both axes say their ends."""
+def curve(series: Mapping[str, Sequence[tuple[float, float]]], about: str, even: bool = False) -> str:
+    """Lines through (x, y) points, one a name, x ascending; both axes say their ends. `even`: xs at equal distances."""
     xs, ys = [x for own in series.values() for x, _ in own], [y for own in series.values() for _, y in own]
     left, top, wide, tall = 60.0, 16.0 + 16 * len(series), 440.0, 240.0
+    places = {x: float(i) if even else x for i, x in enumerate(sorted(set(xs)))}
+    first, last = min(places.values()), max(places.values())
 
     def point(x: float, y: float) -> tuple[float, float]:
-        across, up = (x - min(xs)) / ((max(xs) - min(xs)) or 1), (y - min(ys)) / ((max(ys) - min(ys)) or 1)
+        across, up = (places[x] - first) / ((last - first) or 1), (y - min(ys)) / ((max(ys) - min(ys)) or 1)
         return left + wide * across, top + tall * (1 - up)
 
     parts = [_line(left, top, left, top + tall), _line(left, top + tall, left + wide, top + tall)]
@@ -152,6 +154,6 @@ def curve(series: Mapping[str, Sequence[tuple[float, float]]], about: str) -> st
         parts.append(_line(left, 12 + 16 * i, left + 14, 12 + 16 * i, colour, 2) + _text(left + 20, 16 + 16 * i, name))
     for y in sorted({min(ys), max(ys)}):
         parts.append(_text(left - 6, point(min(xs), y)[1] + 4, plain(y), "end", "#444"))
-    parts += [_text(point(x, min(ys))[0], top + tall + 16, f"{x:g}", "middle", "#444") for x in sorted(set(xs))]
+    parts += [_text(point(x, min(ys))[0], top + tall + 16, f"{x:g}", "middle", "#444") for x in places]
     parts.append(_text(left, top + tall + 36, about, fill="#444"))
     return _document(max(left + wide + 30, left + LETTER * len(about)), top + tall + 46, parts, about)

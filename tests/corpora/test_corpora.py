@@ -20,7 +20,7 @@ from madx.corpora.clean import Cleaner, is_held_out
 from madx.corpora.documents import documents
 from madx.corpora.masking import mask_tokens
 from madx.corpora.packing import Blocks, Mixture, Packer
-from madx.corpora.prepare import Corpus, encoded
+from madx.corpora.prepare import HELD_OUT, Corpus, encoded
 
 
 def source(path: Path, **more: Any) -> TextSource:
@@ -197,6 +197,28 @@ def corpus(path: Path, **more: Any) -> Corpus:
     values = {"language": "swe", "has_spaces": True, "sources": (source(path),), "digests": ("x",), "tokenizer": "t",
               "block_size": 16, "max_tokens": 1 << 30}  # fmt: skip
     return Corpus(**{**values, **more})
+
+
+def test_fewer_lines_are_part_of_more_and_are_measured_on_the_same(tmp_path: Path, tiny: Any) -> None:
+    lines = [f"mening nummer {i} av {i * i} om det som {i % 7} hundar ser" for i in range(600)]
+    (tmp_path / "a.txt").write_text("\n".join(lines) + "\n")
+
+    def prepared(count: int | None) -> tuple[list[str], bytes, dict[str, Any]]:
+        own, folder = corpus(tmp_path / "a.txt", lines=count), tmp_path / str(count)
+        folder.mkdir()
+        report = own.prepare(folder, tiny.tokenizer, None)
+        return list(own.to_train_on(None)), (folder / HELD_OUT).read_bytes(), report
+
+    whole, held_out, about = prepared(None)
+    few, _, _ = prepared(150)
+    some, same, fewer = prepared(300)
+    assert len(few) == 150
+    assert len(some) == 300
+    assert set(few) < set(some) < set(whole)
+    assert same == held_out
+    assert fewer["dropped"] == {"beyond 300 lines": len(whole) - 300}
+    assert about["documents"] - fewer["documents"] == len(whole) - 300
+    assert fewer["tokens"] < about["tokens"]
 
 
 def test_an_empty_and_a_small_corpus_are_refused_before_training(tmp_path: Path, tiny: Any) -> None:

@@ -35,7 +35,7 @@ def test_what_is_trained_comes_as_near_as_a_size_allows(
     encoder = load_encoder(ref, torch.device("cpu"))
     budget = Budget(ref, "2%")
     assert budget.parameters == pytest.approx(0.02 * sum(p.numel() for p in encoder.base.parameters()))
-    sized = budget.fit(method)
+    sized, _ = budget.fit(method)
     session = Session(Store(tmp_path), torch.device("cpu"))
 
     def trained(method: Method) -> int:
@@ -53,17 +53,18 @@ def test_a_budget_makes_no_bottleneck_wider_than_the_encoder(encoder_folder: Cal
     ref = resolve_encoder(str(encoder_folder("bert")))
     encoder, budget = shapes_of(ref), Budget(ref, "99%")
     for method in [*METHODS, PrefixTuning(), PromptTuning()]:
-        sized = budget.fit(method)
+        sized, said = budget.fit(method)
         assert sized == method.sized(method.largest(encoder))
         assert budget.count(sized) < budget.parameters
-    compacter = budget.fit(METHODS[1])
+        assert said.startswith(f"{method.what} at its largest trains")
+    compacter, _ = budget.fit(METHODS[1])
     assert isinstance(compacter, BottleneckAdapter)
     assert compacter.spec.bottleneck(encoder.width, 0) == encoder.width
 
 
 def test_what_has_no_size_stays_as_it_is(encoder_folder: Callable[[str], Path]) -> None:
     ref = resolve_encoder(str(encoder_folder("bert")))
-    assert Budget(ref, "2%").fit(Ia3()) == Ia3()
+    assert Budget(ref, "2%").fit(Ia3())[0] == Ia3()
     assert next(shapes_of(ref).base.parameters()).device.type == "meta"
 
 
@@ -75,7 +76,7 @@ def test_a_recipe_has_one(project: Path) -> None:
     budget = Budget(planner.encoder, "3%")
     assert isinstance(adapter, BottleneckAdapter)
     assert isinstance(lora, Lora)
-    assert (adapter, lora) == (budget.fit(BottleneckAdapter()), budget.fit(Lora()))
+    assert (adapter, lora) == (budget.fit(BottleneckAdapter())[0], budget.fit(Lora())[0])
     assert lora.alpha / lora.rank == 2.0
     planner.plan()
     assert planner.notes == ["budget: encoder has the size that it has"]
@@ -86,7 +87,7 @@ def test_a_recipe_has_one(project: Path) -> None:
         project,
     )
     planner.plan()
-    assert "is as wide as the encoder and trains" in planner.notes[0]
+    assert "at its largest trains" in planner.notes[0]
     with pytest.raises(InputError, match="key 'budget"):
         load_recipe(project / "recipe.toml", ["budget=half"])
 
