@@ -27,7 +27,7 @@ from madx.stages.evaluate import Evaluation
 from madx.stages.federated import FederatedStage
 from madx.stages.generator import Described, GeneratedAdapter, GeneratorStage
 from madx.stages.hyper import HyperAdapter, TextsBeside
-from madx.stages.imported import ImportedAdapter
+from madx.stages.imported import ImportedAdapter, ImportedChange
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import MergedAdapter, Weighted
 from madx.stages.pruned import PrunedTask
@@ -53,6 +53,7 @@ LANGUAGE = LanguageStage(
     schedule=Schedule(steps=10, learning_rate=1e-3), batch_tokens=64,
 )  # fmt: skip
 IMPORTED = ImportedAdapter(encoder=ENCODER, language="eng", origin="me/eng", folder="/here", digests=("y",))
+CHANGE = ImportedChange(encoder=ENCODER, language="eng", folder="/here", digest="y")
 ALIGNED = LANGUAGE.model_copy(
     update={
         "alignment": Alignment(
@@ -99,7 +100,7 @@ HYPER_STAGE = STAGE.model_copy(
 HYPER = HyperAdapter(trained=HYPER_STAGE, encoder=ENCODER, method=HyperX(languages=("eng", "swe")), language="swe")
 VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
-    TEXT, LANGUAGE, FEDERATED, TAUGHT, ALIGNED, MIXED, IMPORTED, MERGED, TREE, NODE,
+    TEXT, LANGUAGE, FEDERATED, TAUGHT, ALIGNED, MIXED, IMPORTED, CHANGE, MERGED, TREE, NODE,
     GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE, PRUNED,
     EVALUATION, VOCABULARY, HYPER_STAGE, HYPER,
 ]  # fmt: skip

@@ -201,7 +201,8 @@ class Planner:
     def language_adapter(self, code: str) -> AdapterStep:
         """The language's own: ready-made where the recipe names one, else trained on its text."""
         if code not in self._ready:
-            self._ready[code] = self.sources.ready_made(code, self.encoder) or self.language_stage(code)
+            ready = self.sources.ready_made(code, self.encoder, "adapter")
+            self._ready[code] = ready if ready is not None else self.language_stage(code)
         return self._ready[code]
 
     def _adapter(self, row: Row, code: str) -> AdapterStep:

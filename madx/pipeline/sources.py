@@ -16,10 +16,12 @@ from madx.corpora.documents import documents, files_of, find_file
 from madx.corpora.parallel import ParallelFiles, ParallelText
 from madx.encoders.reference import EncoderRef
 from madx.formats.manifest import check
+from madx.methods.method import Stored
 from madx.pipeline.recipe import Recipe
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import digests_of, fetch
-from madx.stages.imported import ImportedAdapter
+from madx.stages.imported import CHANGES, ImportedAdapter, ImportedChange
+from madx.step import AdapterStep
 
 
 class Sources:
@@ -57,11 +59,20 @@ class Sources:
             found.append(TextSource(file=path, triples=tag if of_graph else None))
         return found
 
-    def ready_made(self, code: str, encoder: EncoderRef) -> ImportedAdapter | None:
-        """The adapter that the recipe names for a language, if any. Raises InputError for one of another encoder."""
+    def ready_made(self, code: str, encoder: EncoderRef, holds: Stored) -> AdapterStep | None:
+        """What the recipe names for a language, if it is such a thing: an adapter, or a sparse change on this machine.
+
+        Raises InputError for an adapter of another encoder.
+        """
         if code not in self.ready:
             return None
         address = parse_address(self.ready[code], beside=self.beside)
+        here = Path(address.place) / address.path
+        change = next((here / name for name in CHANGES if address.kind == "local" and (here / name).is_file()), None)
+        if (holds == "change") != (change is not None):
+            return None
+        if change is not None:
+            return ImportedChange(encoder=encoder, language=code, folder=str(here), digest=self._digest(change))
         try:
             folder = fetch(address)
             check(folder, encoder.digest)

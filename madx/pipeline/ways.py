@@ -214,7 +214,9 @@ def domain_adapter(planner: Planner) -> LanguageStage:
 
 
 def sparse_change(planner: Planner, code: str) -> AdapterStep:
-    """LT-SFT (Ansell et al. 2022); the decoder and the encoder's norms stay as they are."""
+    """LT-SFT (Ansell et al. 2022); the decoder and the encoder's norms stay as they are. Or a ready-made change."""
+    if (ready := planner.sources.ready_made(code, planner.encoder, "change")) is not None:
+        return ready
     stage, sparse = planner.language_stage(code), planner.recipe.sparse
     schedule = stage.schedule.model_copy(update={"learning_rate": sparse.mlm_learning_rate})
     ticket = LotteryTicket(share=sparse.language_share, l1=sparse.l1)

@@ -13,7 +13,7 @@ def test_scores_by_lines_of_text(project: Path) -> None:
     madx(project, "run", "recipe.toml", *SETTINGS)
     out, _ = madx(project, "curve", "recipe.toml", "--lines", "1000,0,100", *SETTINGS)
     results = project / "results" / "tiny"
-    rows = list(csv.DictReader((results / "curve.csv").open()))
+    rows = list(csv.DictReader((results / "curve.csv").read_text().splitlines()))
     with_text = {("madx", "100"), ("madx", "1000")}
     without = {(method, lines) for method in ("merge-mean", "task-only") for lines in ("0", "100", "1000")}
     assert {(row["method"], row["lines"]) for row in rows} == with_text | without
@@ -21,7 +21,9 @@ def test_scores_by_lines_of_text(project: Path) -> None:
     tokens = {row["lines"]: int(row["tokens"]) for row in rows if row["method"] == "madx"}
     assert 2_000 < tokens["100"] < tokens["1000"]
     assert {row["tokens"] for row in rows if row["method"] == "task-only"} == {"0"}
-    scores = [row for row in csv.DictReader((results / "scores.csv").open()) if row["metric"] == "accuracy"]
+    scores = [
+        row for row in csv.DictReader((results / "scores.csv").read_text().splitlines()) if row["metric"] == "accuracy"
+    ]
     whole = {row["method"]: float(row["value"]) for row in scores if row["target"] == "swe"}
     assert {row["method"]: float(row["value"]) for row in rows if row["lines"] == "1000"} == whole  # all 250 lines
     assert "swe, madx, seed 1, 100 lines: " in out

@@ -10,7 +10,7 @@ import torch
 
 from madx.pipeline.engines.engine import Needs
 from madx.pipeline.helpers import SMALL
-from madx.stages.imported import ImportedAdapter
+from madx.stages.imported import ImportedAdapter, ImportedChange
 from madx.stages.text import TextStage
 from madx.step import Step
 
@@ -38,7 +38,7 @@ def needs_of(plan: Plan, session: Session, seconds: Mapping[str, float]) -> Call
 
     def needs(step: Step) -> Needs:
         minutes = seconds[step.name] / 60 if step.name in seconds else None
-        if isinstance(step, TextStage | ImportedAdapter):
+        if isinstance(step, TextStage | ImportedAdapter | ImportedChange):
             return Needs(minutes=minutes)
         memory = int(seen[step.stage] * ROOM) if step.stage in seen else None
         if not on_gpu:
