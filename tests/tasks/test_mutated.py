@@ -3,7 +3,9 @@
 MADX_MUTATIONS=10000 tries as many; without it, some hundreds.
 """
 
+import csv
 import gzip
+import io
 import json
 import os
 import random
@@ -121,11 +123,21 @@ def test_a_mutated_file_is_read_or_refused_in_a_line(tmp_path: Path, seed: int) 
             read += 1
             if kind == "tagging" and name.endswith((".tsv", ".txt", ".iob2")):
                 assert words_of(content) == sum(len(e.inputs) for e in reading.examples), (name, content)
+            elif kind == "tagging" and name.endswith(".csv"):
+                words = sum(len(e.inputs) for e in reading.examples)
+                found = words if b"Sentence #" in content else len(reading.examples)
+                assert rows_of(content) == found + reading.skipped.total(), (name, content)
     assert read > TRIES // 40
 
 
 def _texts(path: Path) -> list[str]:
     return list(documents(TextSource(file=str(path)), None))
+
+
+def rows_of(content: bytes) -> int:
+    """Rows below the header in which something stands: a word each, or a sentence."""
+    rows = csv.reader(io.StringIO(content.decode("utf-8-sig", errors="ignore"), newline=""))
+    return max(0, sum(any(cell.strip() for cell in row) for row in rows) - 1)
 
 
 def words_of(content: bytes) -> int:
