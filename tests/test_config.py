@@ -248,7 +248,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.beside": None,
         "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
-        "TaskStage.unfreeze_every": 0, "TaskStage.average": 0,
+        "TaskStage.unfreeze_every": 0, "TaskStage.average": 0, "TaskStage.temperature": 1.0,
         "TaskStage.teacher": None, "TaskStage.distillation": Distillation(),
         "Evaluation.weights": "fp32", "Evaluation.adapts": None, "Evaluation.dropped": 0,
         "BottleneckSpec.reduction_factor": 16.0, "BottleneckSpec.bottleneck_size": None,

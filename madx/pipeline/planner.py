@@ -282,6 +282,7 @@ class Planner:
             max_length=settings.max_length,
             checkpoint="last" if settings.average else settings.checkpoint,
             average=settings.average,
+            temperature=settings.temperature if len(train) > 1 else 1.0,
             lower_layers="run" if cycle else settings.lower_layers,  # under another adapter they are other states
             unfreeze_every=settings.unfreeze_every if method.stored == "adapter" else 0,
             seed=seed,
