@@ -21,6 +21,7 @@ from madx.pipeline.method_settings import (
     FederatedSettings,
     FullSettings,
     FusionSettings,
+    HyperFormerSettings,
     Ia3Settings,
     JointSettings,
     LilySettings,
@@ -167,6 +168,7 @@ class Recipe(Frozen):
     pruning: PruningSettings = PruningSettings()
     distillation: DistillationSettings = DistillationSettings()
     fusion: FusionSettings = FusionSettings()
+    hyperformer: HyperFormerSettings = HyperFormerSettings()
     joint: JointSettings = JointSettings()
     federated: FederatedSettings = FederatedSettings()
     vocabulary: VocabularySettings = VocabularySettings()
