@@ -18,6 +18,7 @@ from madx.encoders.reference import EncoderRef
 from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.hyper import HyperX
+from madx.methods.hyperformer import HyperFormer
 from madx.stages.alignment import Alignment
 from madx.stages.arithmetic import Arithmetic
 from madx.stages.distillation import Distillation
@@ -31,6 +32,7 @@ from madx.stages.imported import ImportedAdapter, ImportedChange
 from madx.stages.language import LanguageStage, Share
 from madx.stages.merge import MergedAdapter, Weighted
 from madx.stages.pruned import PrunedTask
+from madx.stages.several_tasks import HandedOut, OneOfTasks, TasksStage
 from madx.stages.stacked import Stacked
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
@@ -98,11 +100,16 @@ HYPER_STAGE = STAGE.model_copy(
     }
 )  # fmt: skip
 HYPER = HyperAdapter(trained=HYPER_STAGE, encoder=ENCODER, method=HyperX(languages=("eng", "swe")), language="swe")
+TASKS = TasksStage(
+    encoder=ENCODER, tasks=(OneOfTasks(train=(DATA,), dev=(DATA,), batch_size=2, max_length=32),), method=HyperFormer(),
+    below=(IMPORTED,), temperature=10.0, epochs=1, learning_rate=3e-4, warm_up=0.05, checkpoint="best", seed=1,
+)  # fmt: skip
+HANDED = HandedOut.of(STAGE, TASKS)
 VOCABULARY = VocabularyStage(encoder=ENCODER, corpus=TEXT.corpus, size=1000)
 STEPS: list[Step] = [
     TEXT, LANGUAGE, FEDERATED, TAUGHT, ALIGNED, MIXED, IMPORTED, CHANGE, MERGED, TREE, NODE,
     GENERATOR, GENERATED, ARITHMETIC, STACKED, ENSEMBLE, ADAPTED, STAGE, PRUNED,
-    EVALUATION, VOCABULARY, HYPER_STAGE, HYPER,
+    EVALUATION, VOCABULARY, HYPER_STAGE, HYPER, TASKS, HANDED,
 ]  # fmt: skip
 
 
@@ -232,7 +239,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
     """A field at its default isn't in a digest: were the default changed, old results would be taken for new."""
     stages = {kind.__name__: kind for kind in (LanguageStage, TaskStage, Evaluation, BottleneckSpec, InvertibleSpec,
                                                Schedule, Corpus, TextStage, TextSource, TaskSpec,
-                                               EncoderRef, TreeStage, GeneratorStage)}  # fmt: skip
+                                               EncoderRef, TreeStage, GeneratorStage, TasksStage)}  # fmt: skip
     found = {
         f"{name}.{key}": field.get_default()
         for name, kind in stages.items()
@@ -249,7 +256,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.beside": None,
         "TaskStage.warm_up": 0.05,
         "TaskStage.checkpoint": "best", "TaskStage.lower_layers": "run",
-        "TaskStage.unfreeze_every": 0, "TaskStage.average": 0,
+        "TaskStage.unfreeze_every": 0, "TaskStage.average": 0, "TaskStage.temperature": 1.0,
         "TaskStage.teacher": None, "TaskStage.distillation": Distillation(),
         "Evaluation.weights": "fp32", "Evaluation.adapts": None, "Evaluation.dropped": 0,
         "BottleneckSpec.reduction_factor": 16.0, "BottleneckSpec.bottleneck_size": None,
@@ -271,6 +278,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "TreeStage.softmax": "full", "TreeStage.alpha": 0.7, "TreeStage.seed": 1,
         "GeneratorStage.softmax": "full", "GeneratorStage.alpha": 0.7, "GeneratorStage.seed": 1,
         "GeneratorStage.layer_shared": False,
+        "TasksStage.source_temperature": 1.0, "TasksStage.average": 0,
         "EncoderRef.settings": None, "EncoderRef.precision": "fp32",
     }  # fmt: skip
 

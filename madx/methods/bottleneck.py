@@ -46,7 +46,7 @@ class BottleneckAdapter(Method):
         left_out = self.spec.in_layers(encoder.num_layers).leave_out
         return next((i for i in range(encoder.num_layers) if i not in left_out), encoder.num_layers - 1)
 
-    def sized(self, size: int) -> Method:
+    def sized(self, size: int) -> Method | None:
         """The width of the bottleneck; a Compacter's is cut into as many parts as it has products."""
         width = size * (self.spec.phm or 1)
         return self.model_copy(update={"spec": self.spec.model_copy(update={"bottleneck_size": width})})

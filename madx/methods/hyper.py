@@ -84,7 +84,7 @@ class HyperX(BottleneckAdapter):
     def load(self, folder: Path, encoder: Encoder, name: str) -> None:
         """Nothing: what answers is a language's adapter."""
 
-    def sized(self, size: int) -> Method | None:  # type: ignore[override]
+    def sized(self, size: int) -> Method | None:
         return None
 
     def about(self) -> dict[str, Any]:

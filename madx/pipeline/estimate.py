@@ -24,8 +24,10 @@ from madx.stages.joint import JointStage
 from madx.stages.language import LanguageStage
 from madx.stages.pruned import PrunedTask
 from madx.stages.session import Session
+from madx.stages.several_tasks import HandedOut, TasksStage
 from madx.stages.task import TaskStage
 from madx.stages.text import TextStage
+from madx.stages.turns import shares
 from madx.step import Step
 from madx.tasks.batches import Tokens
 from madx.tasks.data import LabelledData
@@ -89,9 +91,9 @@ def _rate_of(step: Step) -> str | None:
     match step:
         case LanguageStage() | JointStage() | Arithmetic():
             return LanguageStage.stage
-        case PrunedTask():  # a finished one's weights, some of them gone
+        case PrunedTask() | HandedOut():  # out of what is finished
             return None
-        case TaskStage():
+        case TaskStage() | TasksStage():
             return TaskStage.stage
         case Evaluation():
             return Evaluation.stage
@@ -136,6 +138,14 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
             case LanguageStage():
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
                 return Work(share * step.schedule.steps * step.batch_tokens, 5 * held_out(step.text))
+            case HandedOut():
+                return Work()
+            case TasksStage():
+                sizes = [sum(math.ceil(len(d.load()) / task.batch_size) for d in task.train) for task in step.tasks]
+                turns = zip(shares(sizes, step.temperature), sizes, step.tasks, strict=True)
+                learnt = sum(count / size * sum(map(tokens_in, task.train)) for count, size, task in turns)
+                read = sum(sum(map(tokens_in, task.dev)) for task in step.tasks)
+                return Work(step.epochs * learnt, step.epochs * read)
             case TaskStage():
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
                 learnt = step.epochs * sum(map(tokens_in, step.train))

@@ -128,6 +128,7 @@ GRID: dict[str, Row] = {
     "fusion-sources": Row(trains.fusion_of_sources, "sources", "target"),
     "fusion-tasks": Row(trains.fusion_of_tasks, "sources", "target"),
     "fusion-languages": Row(trains.fusion_of_languages, "none", "none"),
+    "hyperformer": Row(trains.made_for_tasks, "sources", "target"),
     "madx-drop": Row(trains.robust_adapter, "sources", "target"),
     "madx-sparse": Row(trains.sparse_adapter, "sources", "target"),
     "madx-distilled": Row(trains.distilled, "sources", "target"),

@@ -23,6 +23,7 @@ from madx.pipeline.helper import help_out
 from madx.pipeline.plan import Plan
 from madx.pipeline.run import Progress, run_plan
 from madx.stages.session import Session
+from madx.stages.several_tasks import TasksStage
 from madx.stages.task import TaskStage
 
 SMALL = 384  # width; at 768 two cores are busy with one step
@@ -32,7 +33,8 @@ MOST = 4  # each holds an encoder, and about 1 GB in all
 def jobs_for(plan: Plan, session: Session) -> int:
     """How many steps are best made at once here. One, unless there are several trainings of a small encoder to do."""
     cores = torch.get_num_threads()
-    to_train = [s for s in plan.steps if s.stage == TaskStage.stage and not session.store.is_done(s.name)]
+    trainings = (TaskStage.stage, TasksStage.stage)
+    to_train = [s for s in plan.steps if s.stage in trainings and not session.store.is_done(s.name)]
     if session.device.type != "cpu" or cores == 1 or len(to_train) < 2:
         return 1
     return min(cores, MOST, len(to_train)) if session.encoder(plan.encoder).width <= SMALL else 1

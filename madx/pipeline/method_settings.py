@@ -101,6 +101,14 @@ class FusionSettings(Frozen):
     learning_rate: float = Field(5e-5, gt=0)
 
 
+class HyperFormerSettings(Frozen):
+    """hyperformer; epochs and batches are the task adapters'. Defaults: Mahabadi et al. 2021, section 3."""
+
+    reduction_factor: float = Field(32.0, gt=0)
+    temperature: float = Field(10.0, ge=1, le=1e6)  # tasks come in proportion to size ** (1 / temperature)
+    learning_rate: float = Field(3e-4, gt=0)
+
+
 class FederatedSettings(Frozen):
     """madx-federated. Rates, steps (each silo's) and batches are the language adapters'."""
 

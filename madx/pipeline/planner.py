@@ -21,6 +21,7 @@ from madx.pipeline.grid import GRID, Row
 from madx.pipeline.joint import Joint
 from madx.pipeline.plan import Cell, Plan, plan_of
 from madx.pipeline.recipe import Recipe
+from madx.pipeline.several_tasks import labels_of_sources
 from madx.pipeline.sources import Sources
 from madx.pipeline.targets import Targets
 from madx.stages.language import LanguageStage
@@ -261,16 +262,12 @@ class Planner:
     ) -> TaskStage:
         settings, trained = self.recipe.stage_two(task.name), row.trains(self.recipe)
         method = self._within_budget(trained.method)
-        train = [self.labelled(task, code, "train") for code in self.source_codes]
-        for code, data in zip(self.source_codes, train, strict=True):
-            if data is None:
-                raise InputError(f"task '{task.name}' has no training data for the source language '{code}'")
-        dev = [self.labelled(task, code, "dev") for code in self.source_codes]
+        train, dev = labels_of_sources(self, task)
         cycle = row.below in ("sources and targets", "target")
         first = TaskStage(
             encoder=self.encoder,
-            train=tuple(data for data in train if data),
-            dev=tuple(data for data in dev if data),
+            train=train,
+            dev=dev,
             method=method,
             below=tuple(below),
             cycle=cycle,
@@ -282,6 +279,7 @@ class Planner:
             max_length=settings.max_length,
             checkpoint="last" if settings.average else settings.checkpoint,
             average=settings.average,
+            temperature=settings.temperature if len(train) > 1 else 1.0,
             lower_layers="run" if cycle else settings.lower_layers,  # under another adapter they are other states
             unfreeze_every=settings.unfreeze_every if method.stored == "adapter" else 0,
             seed=seed,

@@ -21,6 +21,7 @@ from madx.pipeline.method_settings import (
     FederatedSettings,
     FullSettings,
     FusionSettings,
+    HyperFormerSettings,
     Ia3Settings,
     JointSettings,
     LilySettings,
@@ -84,6 +85,7 @@ class TaskAdapterSettings(Frozen):
     checkpoint: Literal["best", "last"] = "best"  # by the source language's dev set
     lower_layers: Literal["run", "kept"] = "run"  # kept: what enters the lowest layer with a task adapter, once
     average: int = Field(0, ge=0)  # so many last epochs, whose mean is kept instead of a checkpoint
+    temperature: float = Field(1.0, ge=1, le=1e6)  # source languages come in proportion to size ** (1 / temperature)
     unfreeze_every: int = Field(0, ge=0, le=MOST)  # updates, after each of which a layer more is trained, top down
 
     @model_validator(mode="after")
@@ -167,6 +169,7 @@ class Recipe(Frozen):
     pruning: PruningSettings = PruningSettings()
     distillation: DistillationSettings = DistillationSettings()
     fusion: FusionSettings = FusionSettings()
+    hyperformer: HyperFormerSettings = HyperFormerSettings()
     joint: JointSettings = JointSettings()
     federated: FederatedSettings = FederatedSettings()
     vocabulary: VocabularySettings = VocabularySettings()

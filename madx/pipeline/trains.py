@@ -17,6 +17,7 @@ from madx.methods.bottleneck import BottleneckAdapter
 from madx.methods.full import Full
 from madx.methods.fused import FusedAdapters
 from madx.methods.hyper import HyperX
+from madx.methods.hyperformer import HyperFormer
 from madx.methods.method import Method
 from madx.methods.prefix import PrefixTuning
 from madx.methods.prompt import PromptTuning
@@ -25,7 +26,9 @@ from madx.methods.robust import RobustAdapter
 from madx.methods.sparse import LotteryTicket, SparseFineTuning
 from madx.methods.unipelt import UniPelt
 from madx.pipeline import ways
+from madx.pipeline.several_tasks import tasks_together
 from madx.stages.distillation import Distillation
+from madx.stages.several_tasks import HandedOut
 from madx.step import Step
 
 if TYPE_CHECKING:
@@ -130,6 +133,22 @@ def hyper_network(recipe: Recipe) -> Trained:
         return first.model_copy(update={"method": planner.joint.hyper, "beside": planner.joint.texts_beside})
 
     return Trained(HyperX(spec=recipe.task_adapter.spec), recipe.task_adapter.learning_rate, on_texts_too)
+
+
+def made_for_tasks(recipe: Recipe) -> Trained:
+    """An adapter that a network of all tasks makes.
+
+    HyperFormer++ (Mahabadi et al. 2021): after attention and feed-forward, before the layer's norm, as the paper's.
+    """
+    settings, places = recipe.hyperformer, {"placement": ("attention", "ffn"), "original_ln_before": False}
+    size = {"reduction_factor": settings.reduction_factor}
+    method = HyperFormer(spec=recipe.task_adapter.spec.model_copy(update={**places, **size}))
+
+    def handed_out(planner: Planner, first: TaskStage) -> TaskStage:
+        update = {"epochs": recipe.task_adapter.epochs, "lower_layers": "run", "unfreeze_every": 0}
+        return HandedOut.of(first.model_copy(update=update), tasks_together(planner, first, method))
+
+    return Trained(method, settings.learning_rate, handed_out)
 
 
 def fusion_of_languages(recipe: Recipe) -> Trained:

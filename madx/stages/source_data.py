@@ -5,11 +5,9 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-import torch
-
-from madx.device import seed_of
 from madx.stages.scoring import score_examples
 from madx.stages.task_model import TaskModel
+from madx.stages.turns import Turns, shares
 from madx.tasks.batches import training_order
 from madx.tasks.data import LabelledData
 from madx.tasks.examples import Feature
@@ -78,31 +76,37 @@ class SourceData:
 
 
 class Batches:
-    """The batches of all epochs, by number. A batch is of one language; with one source that is no limit."""
+    """The batches of all epochs, by number. A batch is of one language; with one source that is no limit.
 
-    def __init__(self, features: dict[str, list[Feature]], batch_size: int, seed: int) -> None:
+    An epoch has as many batches as all examples fill. At temperature 1 it is each example once; above, languages with
+    little come round more often and those with much don't get through: p_l ~ n_l ** (1 / temperature), n_l its batches.
+    """
+
+    def __init__(
+        self, features: dict[str, list[Feature]], batch_size: int, seed: int, temperature: float = 1.0
+    ) -> None:
         self.features, self.batch_size, self.seed = features, batch_size, seed
-        self._epoch: tuple[int, list[tuple[str, list[int]]]] | None = None
-        self._length = sum(math.ceil(len(f) / batch_size) for f in features.values())
+        self._languages = list(features)
+        self._sizes = [math.ceil(len(f) / batch_size) for f in features.values()]
+        self._turns = Turns(shares(self._sizes, temperature), seed)
+        self._orders: dict[tuple[int, int], list[list[int]]] = {}  # batches by language and time through, of an epoch
+        self._epoch = 0
 
     def __len__(self) -> int:
         """In an epoch."""
-        return self._length
+        return len(self._turns)
 
     def __call__(self, step: int) -> tuple[str, list[Feature]]:
-        epoch, position = divmod(step, len(self))
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, self._order(epoch))
-        language, chosen = self._epoch[1][position]
-        return language, [self.features[language][i] for i in chosen]
+        if self._epoch != step // len(self):
+            self._epoch = step // len(self)
+            self._orders.clear()
+        number, turn = self._turns(step)
+        language = self._languages[number]
+        time, position = divmod(turn, self._sizes[number])
+        return language, [self.features[language][i] for i in self._order(number, time)[position]]
 
-    def _order(self, epoch: int) -> list[tuple[str, list[int]]]:
-        batches = [
-            (language, rows)
-            for number, (language, features) in enumerate(self.features.items())
-            for rows in training_order(features, self.batch_size, (self.seed, epoch, number))
-        ]
-        if len(self.features) == 1:
-            return batches
-        order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed_of("mix", self.seed, epoch)))
-        return [batches[i] for i in order.tolist()]
+    def _order(self, number: int, time: int) -> list[list[int]]:
+        if (number, time) not in self._orders:
+            features = self.features[self._languages[number]]
+            self._orders[number, time] = training_order(features, self.batch_size, (self.seed, time, number))
+        return self._orders[number, time]

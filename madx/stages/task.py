@@ -54,6 +54,7 @@ class TaskStage(Step):
     average: int = 0  # so many last epochs, whose parameters' mean is kept; 0: `checkpoint` says what is kept
     teacher: "TaskStage | None" = None  # a finished stack over the same adapters, which is learnt from too
     distillation: Distillation = Distillation()
+    temperature: float = 1.0  # a source language comes round in proportion to its batches ** (1 / temperature)
     unfreeze_every: int = 0  # updates, after each of which one layer more is trained, top down; 0: all from the first
     seed: int
 
@@ -77,7 +78,7 @@ class TaskStage(Step):
             taught = self._taught(encoder, session)
             parameters, model = self._new(encoder, session)
             data = SourceData(model, self.train, self.dev)
-            batches = Batches(data.features, self.batch_size, self.seed)
+            batches = Batches(data.features, self.batch_size, self.seed, self.temperature)
             texts = self._texts_beside(encoder, session)
             lower = self._lower_states(model, data, over, folder, session)
 
@@ -217,9 +218,7 @@ class TaskStage(Step):
             "epochs", "batch_size", "learning_rate", "warm_up", "max_length", "checkpoint", "seed", "cycle",
             "lower_layers",
         }  # fmt: skip
-        options = {
-            name for name, value in (("average", self.average), ("unfreeze_every", self.unfreeze_every)) if value
-        }
+        options = {name for name, value in self.said() if name in ("average", "unfreeze_every", "temperature")}
         taught = {"teacher": self.teacher.name, **self.distillation.model_dump()} if self.teacher else {}
         return {
             "kind": f"task {self.method.what}",

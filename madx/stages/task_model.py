@@ -3,7 +3,7 @@ use it alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from madx.catalog.task import TaskSpec
 from madx.encoders.encoder import Encoder
 from madx.encoders.lower import Lower
-from madx.methods.method import Method
 from madx.stages.entropy import Adapts
 from madx.tasks.batches import Batch, Tokens, pad, parts_by_length
 from madx.tasks.examples import Example, Feature, Said
@@ -24,6 +23,13 @@ def in_encoder(task: str) -> str:
     return f"task {task}"
 
 
+class Retargets(Protocol):
+    """A method, or what stands for one while it is trained."""
+
+    def retarget(self, encoder: Encoder, name: str, language: str | None, /) -> None:
+        """Swap the language adapter below the part of this name; None: no language adapter."""
+
+
 class TaskModel:
     """The encoder is as `retarget` has left it. `adapts`: what is done for each sentence before it is predicted."""
 
@@ -32,7 +38,7 @@ class TaskModel:
     def __init__(
         self,
         encoder: Encoder,
-        method: Method,
+        method: Retargets,
         task: TaskSpec,
         head: nn.Module,
         max_length: int,

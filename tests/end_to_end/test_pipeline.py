@@ -83,7 +83,7 @@ def _model(project: Path) -> str:
     return line.split('"')[1]
 
 
-def _kill_when(project: Path, pattern: str, *arguments: str) -> None:
+def kill_when(project: Path, pattern: str, *arguments: str) -> None:
     """Run with a checkpoint after every update, and kill the process as soon as such a file is there."""
     process = start(project, *arguments, MADX_CHECKPOINT_SECONDS="0")
     deadline = time.time() + 240
@@ -99,9 +99,9 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(project: Path) -> None:
     settings = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=60", "--set",
                 "task_adapter.epochs=20")  # fmt: skip
     whole, cut = ("run", "recipe.toml", *settings, "--results", "whole"), ("run", "recipe.toml", *settings)
-    _kill_when(project, "language-eng-*/checkpoint-*.pt", *cut)
+    kill_when(project, "language-eng-*/checkpoint-*.pt", *cut)
     assert not list((project / "results" / ".store").glob("language-eng-*/done.json"))
-    _kill_when(project, "task-tags-*/checkpoint-*.pt", *cut)
+    kill_when(project, "task-tags-*/checkpoint-*.pt", *cut)
     madx(project, *cut)
     madx(project, *whole)
     compared = 0

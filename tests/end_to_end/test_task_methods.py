@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+from madx.formats.tensors import load_tensors
 from tests.conftest import RECIPE
-from tests.end_to_end.test_pipeline import madx, start
+from tests.end_to_end.test_pipeline import kill_when, madx, start
 
 METHODS = ["lora", "madx-lora", "lora-language", "ia3", "prefix", "prompt", "bitfit", "lt-sft", "full",
            "madx-compacter", "madx-compacter-plus", "madx-drop", "madx-sparse", "madx-distilled",
@@ -133,3 +135,84 @@ def test_fusions_over_sources_tasks_and_languages(project: Path) -> None:
     _, error = process.communicate()
     assert process.returncode == 2
     assert "several source languages" in error
+
+
+@pytest.fixture
+def two_tasks(project: Path) -> Path:
+    """The second has half of the first's sentences."""
+    task = (project / "tasks" / "tags.toml").read_text()
+    (project / "tasks" / "fewer.toml").write_text(task.replace('"eng.tsv"', '"fewer.tsv"'))
+    (project / "fewer.tsv").write_text("\n\n".join((project / "eng.tsv").read_text().split("\n\n")[:9]) + "\n")
+    return project
+
+
+SETTINGS = (
+    'methods=["hyperformer"]', 'tasks=["tags", "fewer"]', "seeds=[1]", "task_adapter.epochs=12",
+    "hyperformer={ reduction_factor = 4.0, learning_rate = 0.01 }",
+)  # fmt: skip
+TOGETHER = [word for setting in SETTINGS for word in ("--set", setting)]
+
+
+def test_tasks_trained_together_are_each_an_ordinary_adapter(two_tasks: Path) -> None:
+    madx(two_tasks, "run", "recipe.toml", *TOGETHER)
+    folder, store = two_tasks / "results" / "tiny", two_tasks / "results" / ".store"
+    rows = [row for row in csv.DictReader((folder / "scores.csv").open()) if row["metric"] == "accuracy"]
+    assert {(row["task"], row["target"]) for row in rows} == {
+        ("tags", "eng"),
+        ("tags", "swe"),
+        ("fewer", "eng"),
+        ("fewer", "swe"),
+    }
+    dev = {m["task"]: m["dev"] for m in json.loads((folder / "models.json").read_text())["models"]}
+    stored = {row["task"]: float(row["value"]) for row in rows if row["target"] == "eng"}
+    assert stored == pytest.approx(dev)  # what was handed out is what was trained: the test set is the dev set here
+    assert dev["tags"] > 35
+    assert len(list(store.glob("tasks-2-tasks-*"))) == 1
+    _, error = madx(two_tasks, "run", "recipe.toml", *TOGETHER)
+    assert "everything is reused" in error
+
+    # the peer's format, out and in again
+    (handed,), (language,) = store.glob("handed-tags-*"), store.glob("language-swe-*")
+    model = (two_tasks / "recipe.toml").read_text().split('model = "')[1].split('"')[0]
+    madx(two_tasks, "adapters", "export", str(handed), "--to", "out", "--model", model)
+    config = json.loads((two_tasks / "out" / "adapter_config.json").read_text())["config"]
+    assert (config["mh_adapter"], config["output_adapter"], config["reduction_factor"]) == (True, True, 4.0)
+    madx(two_tasks, "adapters", "import", "out", "--to", "back", "--model", model)
+    text, plain = "hunden sover\nen katt\n", ("--language", "swe", "--format", "text")
+    wanted, _ = madx(two_tasks, "predict", "results/tiny", "--task", "tags", *plain, text=text)
+    out, _ = madx(two_tasks, "predict", str(handed), "--adapter", f"swe={language}", *plain, text=text)
+    assert out == wanted
+    for file in ("adapter.safetensors", "model_head.safetensors"):
+        tensors = load_tensors(handed / file)
+        for again in ("out", "back"):
+            loaded = load_tensors(two_tasks / again / file)
+            assert loaded.keys() >= tensors.keys()
+            assert all(torch.equal(loaded[key], tensor) for key, tensor in tensors.items()), (again, file)
+    out, _ = madx(two_tasks, "adapters", "list", "--json")
+    assert {row["name"] for row in json.loads(out) if row["kind"] == "task adapter out of a network"} == {
+        "tags",
+        "fewer",
+    }
+
+    # whatever takes a finished task adapter takes these
+    out, _ = madx(two_tasks, "drop", "recipe.toml", "--layers", "0-1", "--json", *TOGETHER)
+    assert {
+        row["task"]: row["value"] for row in json.loads(out) if (row["target"], row["dropped"]) == ("eng", 0)
+    } == stored
+    out, _ = madx(two_tasks, "prune", "recipe.toml", "--sparsity", "0,0.5", *TOGETHER)
+    assert "fewer swe, hyperformer, seed 1, sparsity 0.5" in out
+    madx(two_tasks, "run", "recipe.toml", *TOGETHER, "--set", "evaluation.weights=int8")
+
+
+def test_a_killed_training_of_several_tasks_ends_in_the_same_bytes(two_tasks: Path) -> None:
+    whole, cut = ("run", "recipe.toml", *TOGETHER, "--results", "whole"), ("run", "recipe.toml", *TOGETHER)
+    kill_when(two_tasks, "tasks-2-tasks-*/checkpoint-*.pt", *cut)
+    assert not list((two_tasks / "results" / ".store").glob("tasks-*/done.json"))
+    madx(two_tasks, *cut)
+    madx(two_tasks, *whole)
+    for name, count in (("tasks-*", 3), ("handed-*", 4)):  # the network, a head each; an adapter and a head each
+        files = list((two_tasks / "whole" / ".store").glob(f"{name}/**/*.safetensors"))
+        assert len(files) == count
+        for path in files:
+            twin = two_tasks / "results" / ".store" / path.relative_to(two_tasks / "whole" / ".store")
+            assert twin.read_bytes() == path.read_bytes(), twin

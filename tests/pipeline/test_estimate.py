@@ -60,6 +60,26 @@ def test_joint_trainings_are_counted_as_stage_one(project: Path, monkeypatch: py
     assert generator == pytest.approx(500 * 128 / 1000 + held_out)
 
 
+def test_tasks_that_are_trained_together_are_counted_once_and_by_their_turns(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from madx.pipeline import estimate as module
+
+    monkeypatch.setattr(module, "measure", lambda encoder: module.Speed(1000.0, 2000.0, 4000.0))
+    task = (project / "tasks" / "tags.toml").read_text()
+    (project / "tasks" / "few.toml").write_text(task.replace('train = "eng.tsv"', 'train = "swe.tsv"'))
+
+    def seconds(stage: str, temperature: float = 1.0, tasks: str = '["tags", "few"]') -> list[float]:
+        settings = 'methods=["hyperformer"]', f"tasks={tasks}", f"hyperformer.temperature={temperature}"
+        plan, session = planned(*settings)
+        return [s for name, s in estimate(plan, session).items() if name.startswith(stage)]
+
+    both, alone = seconds("tasks-"), seconds("tasks-", tasks='["tags"]') + seconds("tasks-", tasks='["few"]')
+    assert both == [pytest.approx(sum(alone))]
+    assert seconds("handed-") == [0.0, 0.0]
+    assert seconds("tasks-", 10.0) < both  # of six batches three instead of five are the longer sentences
+
+
 def test_a_weight_that_is_tried_out_and_a_mixture_that_is_asked_often_take_time(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

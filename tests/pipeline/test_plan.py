@@ -77,6 +77,7 @@ EXPECTED = {
     "fusion-sources": (["eng", "swe"], "nno", None),
     "fusion-tasks": (["eng"], "nno", None),
     "fusion-languages": ([], None, None),
+    "hyperformer": (["eng"], "nno", None),
     "madx-drop": (["eng"], "nno", None),
     "madx-sparse": (["eng"], "nno", None),
     "madx-distilled": (["eng"], "nno", None),

@@ -78,9 +78,12 @@ def test_layers_come_from_the_top_one_by_one_and_those_without_an_adapter_take_n
 
 
 @pytest.mark.usefixtures("each_step")
-@pytest.mark.parametrize("option", ["unfreeze_every=6", "average=2"])
+@pytest.mark.parametrize("option", ["unfreeze_every=6", "average=2", "temperature=3"])
 def test_a_resumed_training_ends_in_the_same_bytes(project: Path, tmp_path: Path, option: str) -> None:
-    stage = stage_of(project, f"task_adapter.{option}")  # three epochs of five updates
+    task = (project / "tasks" / "tags.toml").read_text()
+    (project / "tasks" / "tags.toml").write_text(task.replace("[data.swe]", '[data.swe]\ntrain = "swe.tsv"'))
+    sources = ["source=['eng', 'swe']"] if option.startswith("temperature") else []
+    stage = stage_of(project, f"task_adapter.{option}", *sources)  # three epochs of five updates, six with two sources
     whole, wanted = train(stage, tmp_path / "whole")
     for stop_at in (3, 7, 13):
         with pytest.raises(KeyboardInterrupt):
