@@ -16,9 +16,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from madx.config import InputError, RunError, file_digest
-from madx.foreign import parse_json, read_small, reason
+from madx.foreign import SMALL, parse_json
 from madx.shared import DONE, Shared
-from madx.writing import io_errors, name_beside, swap_folder, sweep, write_json
+from madx.writing import io_errors, make_folder, name_beside, swap_folder, sweep, write_json
 
 UNSEALED = {"seconds", "result", "memory_mb"}  # what done.json held before it was sealed
 FOR_PEOPLE = ("README.md", "log.jsonl")  # nothing is computed from them, so they may be changed
@@ -99,7 +99,7 @@ class Store:
         """Whether nobody else works on a step, nor may within. A dead holder's lock is gone: it is the system's."""
         lock = FileLock(self.root / f".{name}.lock")
         with io_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             with suppress(Timeout):
                 lock.acquire(timeout=0)
         try:
@@ -115,7 +115,7 @@ class Store:
                 yield None
                 return
             with io_errors(self.folder(name)):
-                self.folder(name).mkdir(exist_ok=True)
+                make_folder(self.folder(name))
                 (self.folder(name) / DONE).unlink(missing_ok=True)
                 sweep(self.folder(name))
             yield self.folder(name)
@@ -186,10 +186,7 @@ class Store:
         identity = (status.st_mtime_ns, status.st_size, status.st_ino)
         seen = self._seen.get(name)
         if seen is None or seen.identity != identity:
-            try:
-                seen = _read_done(read_small(path), str(path), identity)
-            except (InputError, RunError):
-                seen = _Seen(identity, {}, f"{path}: damaged")
+            seen = _read_done(_content(path), str(path), identity)
             self._seen[name] = seen
         return seen
 
@@ -208,12 +205,23 @@ class Store:
     def _damage(self, name: str, files: dict[str, str]) -> str:
         for file, digest in files.items():
             path = self.folder(name) / file
-            try:
+            with io_errors(path):  # what can't be read now isn't damaged for that
+                if not path.is_file():
+                    return f"{path}: damaged: it isn't there, or is no file"
                 if file_digest(path) != digest:
                     return f"{path}: damaged, its bytes aren't those that were written"
-            except OSError as error:
-                return f"{path}: damaged: {reason(error)}"
         return ""
+
+
+def _content(path: Path) -> bytes:
+    """What a done.json holds, if it can be one. Raises RunError where it can't be read, which is no damage."""
+    with io_errors(path):
+        try:
+            if path.is_file() and path.stat().st_size <= SMALL:
+                return path.read_bytes()
+        except FileNotFoundError:  # removed while we look
+            pass
+    return b""
 
 
 def _read_done(content: bytes, where: str, identity: tuple[int, int, int]) -> _Seen:

@@ -1,5 +1,9 @@
-"""Whole files or none: written beside, flushed to the disk, renamed; folders too; and who may do so at a time."""
+"""Whole files or none: written beside, flushed to the disk, renamed; folders too; and who may do so at a time.
 
+What is told to be there outlasts a power cut: a file's bytes are flushed before it gets its name, its folder after.
+"""
+
+import errno
 import json
 import os
 import secrets
@@ -11,23 +15,27 @@ from typing import Any
 
 from filelock import FileLock
 
-from madx.config import InputError, RunError
+from madx.config import InputError, RunError, named
 from madx.foreign import parse_json, read_small, reason
 
 UMASK = os.umask(0o022)  # the user's; asking for it sets it, so it is asked for once, before there are threads
 os.umask(UMASK)
 
 
+def refused(error: OSError, path: Path | None = None) -> RunError:
+    """What the system refuses, as one line: where, why, what is safe and what to do. `path`: where it doesn't say."""
+    where = error.filename2 or error.filename or path  # of two names the second is the one that was to be made
+    what = "what was finished is safe: put that right and run the same command again"
+    return RunError(f"{where}: {reason(error)}; {what}" if where else f"{reason(error)}; {what}")
+
+
 @contextmanager
 def io_errors(path: Path) -> Iterator[None]:
-    """What the system refuses within, as one line: where, why, what is safe and what to do. Raises RunError."""
+    """What the system refuses within, as one line. Raises RunError."""
     try:
         yield
     except OSError as error:
-        where = error.filename or path
-        raise RunError(
-            f"{where}: {reason(error)}; what was finished is safe: put that right and run the same command again"
-        ) from error
+        raise refused(error, path) from error
 
 
 def name_beside(path: Path) -> Path:
@@ -40,10 +48,12 @@ def new_file(path: Path) -> Iterator[Path]:
     """A place to write a file to, which becomes `path` when it is whole and on the disk; else nothing is left."""
     beside = name_beside(path)
     try:
-        yield beside
-        os.chmod(beside, 0o666 & ~UMASK)  # some libraries make files that nobody else may read
-        fsync_file(beside)
-        os.replace(beside, path)
+        with named(path):
+            yield beside
+            os.chmod(beside, 0o666 & ~UMASK)  # some libraries make files that nobody else may read
+            fsync_file(beside)
+            os.replace(beside, path)
+        fsync_folder(path.parent)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -58,17 +68,19 @@ def new_folder(path: Path, option: str = "") -> Iterator[Path]:
     taken = f"{path}: is there already; choose a new folder{option and f': {option}'}"
     if path.is_symlink() or path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(taken)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     beside = name_beside(path)
     beside.mkdir()
     try:
         yield beside
+        fsync_tree(beside)
         try:
             os.replace(beside, path)
         except OSError:  # somebody else was faster
             if path.exists():
                 raise InputError(taken) from None
             raise
+        fsync_folder(path.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -76,9 +88,11 @@ def new_folder(path: Path, option: str = "") -> Iterator[Path]:
 def swap_folder(new: Path, old: Path) -> None:
     """Put a folder in another one's place. Whoever swaps holds a lock; a reader meets the one or the other."""
     aside = name_beside(old)
+    fsync_tree(new)
     if old.exists():
         os.replace(old, aside)
     os.replace(new, old)
+    fsync_folder(old.parent)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -95,7 +109,7 @@ def sweep(folder: Path, name: str = "") -> None:
 def locked(path: Path) -> Iterator[None]:
     """One process at a time, the others wait: by a lock file beside `path`. Raises RunError if there can't be."""
     with io_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
         lock.acquire()
     try:
@@ -125,5 +139,36 @@ def read_json(path: Path) -> Any:
 
 def fsync_file(path: Path) -> None:
     """Make sure that what another library wrote has reached the disk."""
-    with open(path, "rb") as file:
+    with named(path), open(path, "rb") as file:
         os.fsync(file.fileno())
+
+
+def fsync_folder(path: Path) -> None:
+    """Make sure that the names in a folder have reached the disk, where the system has a way to."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with named(path):
+            os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems flush no folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def fsync_tree(folder: Path) -> None:
+    """All files below a folder, and their names."""
+    for place, _, files in os.walk(folder):
+        for name in files:
+            fsync_file(Path(place, name))
+        fsync_folder(Path(place))
+
+
+def make_folder(path: Path) -> None:
+    """With its parents, as far as they aren't there."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        fsync_folder(path.parent)

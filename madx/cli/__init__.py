@@ -30,6 +30,7 @@ from madx.cli import (
 )
 from madx.config import InputError, RunError, first_line
 from madx.foreign import printable
+from madx.writing import refused
 
 
 class Commands(TyperGroup):
@@ -110,6 +111,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        _fail(refused(error) if error.filename else error, 1)
     except Exception as error:
         _fail(error, 1)
 

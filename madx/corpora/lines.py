@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Literal, NamedTuple, Protocol, cast
 
-from madx.config import InputError, first_line
+from madx.config import InputError, RunError, first_line, named
+from madx.foreign import reason
 
 LONGEST = 1 << 25  # characters of a line: more fits in nobody's memory four times over
 WHOLE = 1 << 28  # characters of a file that is read as one value (.json)
@@ -89,7 +90,7 @@ def _opened(path: Source) -> Iterator[io.BufferedReader]:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    with packed:
+    with named(path), packed:
         start, said = packed.peek(8), SUFFIXES.get(path.suffix.lower(), "")
         unpack = next((u for magic, u in _COMPRESSIONS.items() if start.startswith(magic)), None)
         if said and unpack is None:
@@ -132,7 +133,7 @@ def read_lines(path: Source) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
     except _DAMAGE as error:
-        raise InputError(f"{path}:{number + 1}: damaged file: {first_line(error)}") from None
+        raise _broken(f"{path}:{number + 1}", error) from None
 
 
 def read_whole(path: Source) -> str:
@@ -143,13 +144,20 @@ def read_whole(path: Source) -> str:
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
     except _DAMAGE as error:
-        raise InputError(f"{path}: damaged file: {first_line(error)}") from None
+        raise _broken(str(path), error) from None
     if len(found) > WHOLE:
         raise InputError(f"{path}: more than {WHOLE:,} characters in one value; write JSON lines (.jsonl)")
     return found
 
 
-def _not_utf8(path: Source) -> InputError:
+def _broken(where: str, error: Exception) -> InputError | RunError:
+    """What is wrong with a file, or with the disk that it is on."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return RunError(f"{where}: cannot be read: {reason(error)}")
+    return InputError(f"{where}: damaged file: {first_line(error)}")
+
+
+def _not_utf8(path: Source) -> InputError | RunError:
     """The error with its place: the decoder knows no lines, so the file is read once more."""
     number, place = 0, 0
     try:
@@ -160,5 +168,5 @@ def _not_utf8(path: Source) -> InputError:
     except UnicodeDecodeError as error:
         place = error.start + 1
     except _DAMAGE as error:
-        return InputError(f"{path}:{number + 1}: damaged file: {first_line(error)}")
+        return _broken(f"{path}:{number + 1}", error)
     return InputError(f"{path}:{number}: not UTF-8 (byte {place}); convert the file, e.g. with iconv")

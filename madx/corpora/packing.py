@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from madx.config import InputError
+from madx.config import InputError, named
 
 
 def begin_and_end(tokenizer: Any) -> tuple[int, int]:
@@ -37,12 +37,14 @@ class Packer:
         body = self.length - 2
         while len(self._carry) >= body:
             block = [self.cls, *self._carry[:body], self.sep]
-            self._file.write(np.array(block, dtype=np.int32).tobytes())
+            with named(self._file.name):
+                self._file.write(np.array(block, dtype=np.int32).tobytes())
             del self._carry[:body]
             self.blocks += 1
 
     def close(self) -> None:
-        self._file.close()
+        with named(self._file.name):
+            self._file.close()
 
 
 class Blocks:
@@ -59,7 +61,8 @@ class Blocks:
     def _rows(self, first: int, count: int) -> np.ndarray:
         # not a memory map: its pages would count as the process's own, until all of the file is there
         size = 4 * self.length
-        data = os.pread(self._file.fileno(), count * size, first * size)
+        with named(self._file.name):
+            data = os.pread(self._file.fileno(), count * size, first * size)
         return np.frombuffer(data, dtype=np.int32).reshape(count, self.length).astype(np.int64)
 
     def batch(self, number: int, size: int, seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A language's text, made ready for an encoder: cleaned, split, tokenised, packed. One pass, in fixed memory."""
 
 import heapq
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -17,7 +18,7 @@ from madx.corpora.clean import Cleaner, is_held_out, lot
 from madx.corpora.documents import documents
 from madx.corpora.packing import Packer, begin_and_end
 from madx.device import one_ahead
-from madx.writing import fsync_file
+from madx.writing import fsync_file, write_bytes
 
 TRAIN = "train.bin"
 HELD_OUT = "held_out.bin"
@@ -86,8 +87,9 @@ class Corpus(Frozen):
         for part, packer in packers.items():
             packer.close()
             fsync_file(folder / f"{part}.bin")
-        np.save(folder / VOCABULARY, np.array(sorted(occurring), dtype=np.int32))
-        fsync_file(folder / VOCABULARY)
+        vocabulary = io.BytesIO()
+        np.save(vocabulary, np.array(sorted(occurring), dtype=np.int32))
+        write_bytes(folder / VOCABULARY, vocabulary.getvalue())
         total = sum(tokens.values())
         report = {
             "documents": kept,

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from madx.config import InputError, RunError, first_line
-from madx.foreign import open_regular
+from madx.foreign import open_regular, reason
 from madx.formats.manifest import LARGEST
 from madx.writing import new_file, write_bytes
 
@@ -40,11 +40,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """What `save_tensors` wrote. Raises InputError for a damaged file."""
+    """What `save_tensors` wrote. Raises InputError for a damaged file, RunError where the disk doesn't give it."""
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, FileNotFoundError) as error:
         raise InputError(f"{path}: not a readable safetensors file: {first_line(error)}") from None
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read: {reason(error)}") from error
 
 
 def save_pickle(path: Path, tensors: Mapping[str, Tensor]) -> None:

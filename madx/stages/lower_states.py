@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from madx.config import named
 from madx.encoders.encoder import Encoder
 from madx.encoders.lower import Lower
 from madx.tasks.batches import Batch, parts_by_length
@@ -39,11 +40,13 @@ class LowerStates:
             for state_TD, (key, length) in zip(states_BTD, _sequences(batch), strict=True):
                 if key not in self._places:
                     self._places[key] = (rows, length)
-                    self._file.write(state_TD[:length].numpy().astype(np.float32).tobytes())
+                    with named(path):
+                        self._file.write(state_TD[:length].numpy().astype(np.float32).tobytes())
                     rows += length
             done += len(chosen)
             watch(done, len(features))
-        self._file.flush()
+        with named(path):
+            self._file.flush()
 
     def of(self, batch: Batch) -> Lower:
         """The states of a batch, padded with zeros."""
@@ -52,7 +55,8 @@ class LowerStates:
         for row, (key, _) in enumerate(_sequences(batch)):
             first, length = self._places[key]
             size = 4 * self._width
-            data = os.pread(self._file.fileno(), length * size, first * size)
+            with named(self._path):
+                data = os.pread(self._file.fileno(), length * size, first * size)
             states_BTD[row, :length] = np.frombuffer(data, dtype=np.float32).reshape(length, self._width)
         return Lower(self._count, torch.from_numpy(states_BTD).to(batch.ids_BT.device))
 

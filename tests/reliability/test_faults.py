@@ -1,23 +1,22 @@
-"""Every call on the file system fails once, in turn: one line, nothing half-written is taken for whole, and running it
-again ends in the same bytes. Toy steps write what real ones write, so a whole run takes milliseconds.
+"""Every call on the file system fails once, in turn, or the power is cut there: one line, nothing half-written is taken
+for whole, and running it again ends in the same bytes. Toy steps write what real ones do, so a run takes milliseconds.
 
-With `MADX_HOSTILE` (`make hostile`) every call fails; without, every fourth.
+With `MADX_HOSTILE` (`make hostile`) every call fails; without, every thirteenth.
 """
 
-import builtins
-import errno
-import io
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from faulty_disk import ERRORS, Disk, Gone
 
-from madx.config import InputError, RunError
+from madx.config import RunError, named
 from madx.formats.manifest import seal
 from madx.formats.tensors import load_tensors, save_pickle, save_tensors
 from madx.pipeline.plan import Plan
@@ -25,10 +24,10 @@ from madx.pipeline.run import Progress, run_plan
 from madx.stages.session import Session
 from madx.step import Result, Step, closure
 from madx.store import Store
+from madx.training.checkpoint import load_checkpoint, save_checkpoint
 from madx.writing import write_bytes
 
-STRIDE = 1 if "MADX_HOSTILE" in os.environ else 4
-CALLS = ("open", "os.open", "os.fsync", "os.replace", "os.mkdir", "os.unlink", "os.chmod")
+STRIDE = 1 if "MADX_HOSTILE" in os.environ else 13
 
 
 class ToyText(Step):
@@ -53,7 +52,9 @@ class ToyAdapter(Step):
         return self.text.code
 
     def run(self, folder: Path, session: Session) -> Result:
-        content = (session.folder(self.text) / "train.bin").read_bytes()
+        path = session.folder(self.text) / "train.bin"
+        with named(path):
+            content = path.read_bytes()
         tensors = {"a": torch.tensor([float(byte) for byte in content[:8]])}
         save_tensors(folder / "adapter.safetensors", tensors)
         save_pickle(folder / "pytorch_adapter.bin", tensors)
@@ -81,10 +82,8 @@ def toy_plan() -> Plan:
     return Plan(recipe=nothing, encoder=nothing, steps=tuple(closure([last])))
 
 
-def make(root: Path) -> list[Progress]:
-    told: list[Progress] = []
-    run_plan(toy_plan(), Session(Store(root), torch.device("cpu")), told.append)
-    return told
+def make(root: Path, tell: Callable[[Progress], None] = lambda told: None) -> None:
+    run_plan(toy_plan(), Session(Store(root), torch.device("cpu")), tell)
 
 
 def artefacts(root: Path) -> dict[str, bytes]:
@@ -95,82 +94,85 @@ def artefacts(root: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.fixture(autouse=True)
-def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flushing is counted and fails as the rest does, and else takes no time."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+def left_by(root: Path, disk: Disk) -> tuple[list[str], BaseException | None]:
+    """The steps that were told to be done by a run on this disk, and what has ended it."""
+    for place in (root, Path(f"{root}.limbo")):
+        shutil.rmtree(place, ignore_errors=True)
+    done: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        disk.install(patch)
+        try:
+            make(root, lambda told: done.append(told.name) if told.what == "done" else None)
+        except (RunError, Gone) as error:
+            return done, error
+    return done, None
 
 
-class Killed(BaseException):
-    """Nothing catches it to go on."""
-
-
-class Faults:
-    """The calls on files below `root`, counted; the one of number `at`, and with `persistent` all after it, fails."""
-
-    def __init__(self, root: Path, at: int, error: Callable[[str], BaseException], persistent: bool) -> None:
-        self.root, self.at, self.error, self.persistent, self.count = str(root), at, error, persistent, 0
-
-    def failing(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
-        def instead(*arguments: Any, **more: Any) -> Any:
-            target = arguments[0]
-            if name == "os.fsync" or (isinstance(target, (str, os.PathLike)) and str(target).startswith(self.root)):
-                self.count += 1
-                if self.count == self.at or (self.persistent and self.count > self.at):
-                    if name == "open" and "w" in (arguments[1] if len(arguments) > 1 else more.get("mode", "r")):
-                        with call(*arguments, **more) as file:  # half of it is written before the disk is full
-                            file.write(b"hal" if "b" in file.mode else "hal")
-                    raise self.error("" if name == "os.fsync" else str(target))  # which has no name to tell
-            return call(*arguments, **more)
-
-        return instead
-
-    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        opener = self.failing(builtins.open, "open")
-        monkeypatch.setattr(builtins, "open", opener)
-        monkeypatch.setattr(io, "open", opener)
-        for name in CALLS[1:]:
-            function = name.removeprefix("os.")
-            monkeypatch.setattr(os, function, self.failing(getattr(os, function), name))
-
-
-ERRORS: dict[str, Callable[[str], BaseException]] = {
-    "full": lambda path: OSError(errno.ENOSPC, "No space left on device", path),
-    "broken": lambda path: OSError(errno.EIO, "Input/output error", path),
-    "refused": lambda path: PermissionError(errno.EACCES, "Permission denied", path),
-    "killed": lambda path: Killed(),
-}
+def every_call(
+    root: Path, kind: str, persistent: bool = False
+) -> Iterator[tuple[Disk, list[str], BaseException | None]]:
+    """A run on a new disk for each call that can fail, or every few of them; what it has left is in `root`."""
+    at = 1
+    while True:
+        disk = Disk(root, kind, at, persistent)
+        done, error = left_by(root, disk)
+        if not disk.struck:
+            break
+        yield disk, done, error
+        at += STRIDE
+    assert disk.count > 60, "the faults were not where the writing is"
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-@pytest.mark.parametrize("kind", sorted(ERRORS))
+@pytest.mark.parametrize("kind", [*ERRORS, "killed"])
 def test_a_run_survives_a_fault_at_every_call(kind: str, persistent: bool, tmp_path: Path) -> None:
     make(tmp_path / "whole")
     wanted = artefacts(tmp_path / "whole")
     assert len(wanted) == 9
-    root, number, failed, tried = tmp_path / "store", 1 - STRIDE, 0, 0
-    while True:
-        number, tried = number + STRIDE, tried + 1
-        shutil.rmtree(root, ignore_errors=True)
-        faults = Faults(root, number, ERRORS[kind], persistent)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            faults.install(monkeypatch)
-            try:
-                make(root)
-            except (RunError, InputError) as error:
-                failed += 1
-                assert kind != "killed", error  # noqa: PT017
-                assert len(str(error).splitlines()) == 1  # noqa: PT017
-                assert str(root) in str(error), number  # noqa: PT017
-            except Killed:
-                failed += 1
-        reached = faults.count >= number
+    root, tried, failed = tmp_path / "store", 0, 0
+    for disk, _, error in every_call(root, kind, persistent):
+        tried, failed = tried + 1, failed + (error is not None)
+        if isinstance(error, RunError):
+            assert kind != "killed", error
+            assert len(str(error).splitlines()) == 1
+            assert disk.named_in(str(error)), (str(error), disk.struck)
+        else:
+            assert kind == "killed" or error is None
         make(root)  # the same command again
-        assert artefacts(root) == wanted, (number, kind)
-        if not reached:
-            break
-    assert number > 60, "the faults were not where the writing is"
+        assert artefacts(root) == wanted, disk.struck[0]
     assert failed > 0.6 * tried
+
+
+@pytest.mark.parametrize("kind", ["cut", "cut by chance"])
+def test_a_power_cut_at_any_call_loses_nothing_that_was_finished(kind: str, tmp_path: Path) -> None:
+    make(tmp_path / "whole")
+    wanted = artefacts(tmp_path / "whole")
+    root = tmp_path / "store"
+    for disk, done, error in every_call(root, kind):
+        assert isinstance(error, Gone)
+        assert all(Store(root).is_whole(name) for name in done), disk.struck[0]
+        told: list[Progress] = []
+        make(root, told.append)
+        assert not [progress for progress in told if progress.what == "damaged"], disk.struck[0]
+        assert artefacts(root) == wanted, disk.struck[0]
+
+
+@pytest.mark.parametrize("kind", ["cut", "cut by chance"])
+def test_a_power_cut_leaves_the_last_checkpoint_or_the_one_before(kind: str, tmp_path: Path) -> None:
+    at, saved = 0, -1
+    while saved < 3:
+        at, saved, folder = at + 1, -1, tmp_path / str(at)
+        folder.mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            Disk(folder, kind, at).install(patch)
+            with suppress(Gone):
+                for step in range(4):
+                    save_checkpoint(folder, {"step": step})
+                    saved = step
+        found, damaged = load_checkpoint(folder)
+        assert (found or {"step": -1})["step"] in (saved, saved + 1), at
+        assert not damaged
+    assert at > 20
 
 
 def test_what_a_killed_process_leaves_is_never_taken_for_whole(tmp_path: Path) -> None:
@@ -190,7 +192,8 @@ def test_what_a_killed_process_leaves_is_never_taken_for_whole(tmp_path: Path) -
                 above = [other.name for other in steps if step in closure([other]) and other is not step]
                 for name in above:  # so that the damaged step is read
                     shutil.rmtree(tmp_path / "store" / name)
-                told = make(tmp_path / "store")
+                told: list[Progress] = []
+                make(tmp_path / "store", told.append)
                 assert artefacts(tmp_path / "store") == wanted, path
                 assert [progress.name for progress in told if progress.what == "done"] == [step.name, *above], path
 
@@ -201,7 +204,9 @@ def test_every_kind_of_damage_is_told_once(tmp_path: Path) -> None:
     (tmp_path / text.name / "done.json").write_bytes(b"\x00\xff")
     (tmp_path / adapter.name / "adapter.safetensors").write_bytes(b"x")
     shutil.rmtree(tmp_path / toy_plan().steps[-1].name)
-    damaged = [progress.warnings[0] for progress in make(tmp_path) if progress.what == "damaged"]
+    told: list[Progress] = []
+    make(tmp_path, told.append)
+    damaged = [progress.warnings[0] for progress in told if progress.what == "damaged"]
     assert len(damaged) == 2
     assert all(line.endswith("it is made again") and len(line.splitlines()) == 1 for line in damaged)
 
