@@ -11,6 +11,7 @@ import itertools
 import os
 import random
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Disk:
         self._flushed: dict[int, bytes] = {}  # by inode, what of a file is safe
         self._kept: dict[int, Path] = {}  # and where it is found, whatever it is called
         self._changes: list[Change] = []
-        self._is_cut = False
+        self._is_cut, self._cutter = False, 0  # the thread that undoes, whose calls are none of the program's
 
     @property
     def cuts(self) -> bool:
@@ -83,7 +84,9 @@ class Disk:
     def call(self, what: str, path: str, said: Any = None, half: Callable[[], object] = lambda: None) -> None:
         """`said`: the name that the system's error has; none where a descriptor failed. `half`: done before it."""
         if self._is_cut:
-            raise Gone
+            if threading.get_ident() != self._cutter:
+                raise Gone
+            return
         self.calls[what] += 1
         number, meets = ERRORS.get(self.kind, (0, None))
         if meets is not None and what not in meets:
@@ -259,11 +262,11 @@ class Disk:
         chance = random.Random(self.at)
         some = self.kind == "cut by chance"
         written = chance.randint(0, len(self._changes)) if some else 0  # names so far
-        self.at, self._is_cut = 0, False  # what undoes is no call of the program's
+        self._is_cut, self._cutter = True, threading.get_ident()
         for number, change in reversed(list(enumerate(self._changes))):
             if not change.durable and number >= written:
                 change.undo()
-        for inode, path in self._kept.items():
+        for inode, path in list(self._kept.items()):
             if some and chance.random() < 0.5:
                 continue
             with self._open(path, "r+b") as file:
@@ -273,7 +276,7 @@ class Disk:
                     file.seek(0)
                     file.write(safe)
                     file.truncate()
-        self._is_cut = True
+        self._cutter = 0
 
     def _aside(self, path: str) -> Callable[[], None]:
         """What brings back the file, link or empty folder of this name, if there is one and a cut may want it."""

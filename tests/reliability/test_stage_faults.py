@@ -69,11 +69,11 @@ def on(stage: str, results: Path, disk: Disk) -> Ended:
 
 
 def left(results: Path) -> dict[str, bytes]:
-    """What is there for good; but for how long the last command took."""
+    """What is there for good; but for how long the last command took, and hidden halves that couldn't be removed."""
     report = {
         str(path.relative_to(results)): re.sub(rb'"seconds_this_time": .*', b"", path.read_bytes())
         for path in sorted(results.glob("tiny/**/*"))
-        if path.is_file()
+        if path.is_file() and path.suffix != ".part"
     }
     return artefacts(results) | report
 
