@@ -74,7 +74,7 @@ def load_tokenizer(ref: EncoderRef, vocabulary: int) -> PreTrainedTokenizerBase:
     """An encoder's tokenizer. Raises InputError where there is none, or more ids than `vocabulary` rows."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(ref.path, revision=ref.revision)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise InputError(f"model '{ref.name}': no tokenizer: {first_line(error)}") from None
     ids = tokenizer.get_vocab()
     if set(ids) <= set(tokenizer.all_special_tokens):  # made up by transformers, where no files are
