@@ -4,6 +4,7 @@ The same numbers. Written with `rotate_half`, autograd copies halves together an
 the backward of a rotation is the rotation the other way round.
 """
 
+import inspect
 from collections.abc import Iterable
 from types import FunctionType, MethodType
 from typing import Any
@@ -45,7 +46,7 @@ def rotate(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, unsqueeze_dim: int = 
 def replace_rotation(attentions: Iterable[Any]) -> None:
     """In these attention modules alone, each by a forward of its own that finds `rotate` under transformers' name."""
     for attention in attentions:
-        theirs = type(attention).forward
+        theirs = inspect.unwrap(type(attention).forward)  # transformers 5.24 has it within a renaming of arguments
         names = {**theirs.__globals__, "apply_rotary_pos_emb": rotate}
         forward = FunctionType(theirs.__code__, names, theirs.__name__, theirs.__defaults__, theirs.__closure__)
         forward.__kwdefaults__ = theirs.__kwdefaults__
