@@ -41,7 +41,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("error", "line"),
     [(EOFError("No data left in file"), "error: a file ended too early: No data left in file"),
-     (OSError(28, "No space left on device", "/x"), "error: [Errno 28] No space left on device: '/x'"),
+     (OSError(28, "No space left on device", "/x"), "error: /x: No space left on device; what was finished is safe: "
+      "put that right and run the same command again"),
      (ValueError("\x1b[2Jx"), "error: \\x1b[2Jx")],
 )  # fmt: skip
 def test_every_failure_is_a_line_and_status_1(
