@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -29,18 +28,13 @@ def curve(
     debug: Debug = False,
 ) -> None:
     """Evaluate a recipe with ever more of its targets' text: curve.csv and a figure in the run's folder."""
-    from madx.cli.show import execute
+    from madx.cli.show import execute, print_rows
     from madx.pipeline.curve import TABLE, by_amount
 
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     folder, rows = by_amount(planner, session, results, _numbers(lines), lambda plan: execute(plan, session, quiet))
-    if as_json:
-        print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
-        return
-    for row in rows:
-        print(f"{row.task} {row.target}, {row.method}, seed {row.seed}, {row.lines:,} lines: {row.value:.1f} "
-              f"({row.tokens:,} tokens)")  # fmt: skip
-    print(f"\ntable and figure: {folder / TABLE}")
+    where = f"table and figure: {folder / TABLE}"
+    print_rows(rows, lambda row: f"{row.lines:,} lines: {row.value:.1f} ({row.tokens:,} tokens)", where, as_json)
 
 
 def _numbers(said: str) -> list[int]:

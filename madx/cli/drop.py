@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -25,19 +24,16 @@ def drop(
     debug: Debug = False,
 ) -> None:
     """Evaluate a recipe with 0, 1, ... lower layers dropped (AdapterDrop): drop.csv and figures in the run's folder."""
-    from madx.cli.show import execute
+    from madx.cli.show import execute, print_rows
     from madx.pipeline.drop import TABLE, drop_layers
 
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     counts = _counts(layers, session.encoder(planner.encoder).num_layers)
     folder, rows = drop_layers(planner, session, results, counts, lambda plan: execute(plan, session, quiet))
-    if as_json:
-        print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
-        return
-    for row in rows:
-        print(f"{row.task} {row.target}, {row.method}, seed {row.seed}, {row.dropped} dropped: {row.value:.1f}, "
-              f"{row.examples_per_s:.0f} examples/s")  # fmt: skip
-    print(f"\ntable and figures: {folder / TABLE}")
+    where = f"table and figures: {folder / TABLE}"
+    print_rows(
+        rows, lambda row: f"{row.dropped} dropped: {row.value:.1f}, {row.examples_per_s:.0f} examples/s", where, as_json
+    )
 
 
 def _counts(said: str | None, num_layers: int) -> list[int]:

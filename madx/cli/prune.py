@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -27,19 +26,14 @@ def prune(
     debug: Debug = False,
 ) -> None:
     """Evaluate a recipe with ever fewer weights in its task adapters: prune.csv and a figure in the run's folder."""
-    from madx.cli.show import execute
+    from madx.cli.show import execute, print_rows
     from madx.pipeline.prune import SPARSITIES, TABLE, prune_adapters
 
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device)
     shares = SPARSITIES if sparsity is None else _shares(sparsity)
     folder, rows = prune_adapters(planner, session, results, shares, lambda plan: execute(plan, session, quiet))
-    if as_json:
-        print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
-        return
-    for row in rows:
-        print(f"{row.task} {row.target}, {row.method}, seed {row.seed}, sparsity {row.sparsity:g}: {row.value:.1f}, "
-              f"{row.bytes:,} bytes")  # fmt: skip
-    print(f"\ntable and figure: {folder / TABLE}")
+    where = f"table and figure: {folder / TABLE}"
+    print_rows(rows, lambda row: f"sparsity {row.sparsity:g}: {row.value:.1f}, {row.bytes:,} bytes", where, as_json)
 
 
 def _shares(said: str) -> list[float]:

@@ -6,21 +6,37 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 LINE_EVERY = 30.0  # seconds, where there is no terminal to show a bar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
     from madx.pipeline.compare import Compared
+    from madx.pipeline.curve import Amount
+    from madx.pipeline.drop import Dropped
     from madx.pipeline.engines.start import Where
     from madx.pipeline.plan import Plan
+    from madx.pipeline.prune import Pruned
     from madx.pipeline.run import Progress
     from madx.stages.session import Session
+
+
+Row = TypeVar("Row", "Amount", "Dropped", "Pruned")
+
+
+def print_rows(rows: Sequence[Row], line: Callable[[Row], str], where: str, as_json: bool) -> None:
+    """What was measured of a recipe's cells, a line each, and `where` it is kept; or all of it as JSON."""
+    if as_json:
+        print(json.dumps([row._asdict() for row in rows], indent=1, ensure_ascii=False))
+        return
+    for row in rows:
+        print(f"{row.task} {row.target}, {row.method}, seed {row.seed}, {line(row)}")
+    print(f"\n{where}")
 
 
 def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = None) -> Mapping[str, Exception]:

@@ -66,12 +66,11 @@ class Corpus(Frozen):
         for batch, so_far in encoded(self._clean(cleaner, data), tokenizer):
             dropped = so_far
             for text, ids in batch:
-                aside = is_held_out(text, HELD_OUT_SHARE)
-                if aside and tokens["held_out"] >= HELD_OUT_TOKENS:
-                    if self.lines is not None:
-                        continue
-                    aside = False
+                enough = tokens["held_out"] >= HELD_OUT_TOKENS
+                if enough and self.lines is not None and is_held_out(text, HELD_OUT_SHARE):
+                    continue
                 kept += 1
+                aside = not enough and is_held_out(text, HELD_OUT_SHARE)
                 part = "held_out" if aside else "train"
                 packers[part].add(ids)
                 if part == "train":
@@ -115,7 +114,7 @@ class Corpus(Frozen):
         batch: list[str] = []
         size = 0
         for text in self._cleaned(cleaner, data):
-            if largest is not None and lot(text) > largest and not is_held_out(text, HELD_OUT_SHARE):
+            if largest is not None and lot(text) > largest:
                 cleaner.dropped[f"beyond {self.lines} lines"] += 1
                 continue
             batch.append(text)
@@ -131,9 +130,9 @@ class Corpus(Frozen):
         return (text for text in cleaned if text is not None)
 
     def _largest_lot(self, lines: int, data: Path | None) -> int:
-        """Of the lines to train on."""
+        """Of the lines to train on; those of held-out lines are smaller."""
         to_train_on = (text for text in self._cleaned(Cleaner(), data) if not is_held_out(text, HELD_OUT_SHARE))
-        return max(heapq.nsmallest(lines, map(lot, to_train_on)), default=0)
+        return max(heapq.nsmallest(lines, map(lot, to_train_on)), default=int(HELD_OUT_SHARE * 2**64))
 
     def _check(self, report: dict[str, Any]) -> list[str]:
         """Refuse what can't be trained on; say in numbers what looks bad."""

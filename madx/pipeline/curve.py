@@ -11,6 +11,7 @@ from madx.pipeline.planner import Planner
 from madx.pipeline.whole import Make
 from madx.stages.session import Session
 from madx.stages.text import TextStage
+from madx.step import closure
 
 TABLE, SCORES = "curve.csv", "curve-scores.svg"
 
@@ -39,7 +40,7 @@ def by_amount(
           if cell.target not in planner.source_codes]  # fmt: skip
     rows = []
     for cell, number, step, result in measure_steps(planner, session, at, make):
-        texts = [s for s in planner.plan_of([step]).steps if isinstance(s, TextStage) and s.subject == cell.target]
+        texts = [s for s in closure([step]) if isinstance(s, TextStage) and s.subject == cell.target]
         tokens = sum(session.result(text)["tokens"] for text in texts)
         rows.append(Amount(cell.task, cell.method, cell.target, cell.seed, int(number), tokens, result["value"]))
     folder = results / planner.recipe.name

@@ -136,7 +136,7 @@ class Planner:
         return self._targets.of(task, method)
 
     def note(self, note: str) -> None:
-        if note and note not in self.notes:
+        if note not in self.notes:
             self.notes.append(note)
 
     def has_adapter_or_text(self, code: str) -> bool:
@@ -290,7 +290,8 @@ class Planner:
         if self.recipe.budget is None:
             return method
         sized, said = self._budget.fit(method)
-        self.note(f"budget: {said}" if said else "")
+        if said:
+            self.note(f"budget: {said}")
         return sized
 
     @functools.cached_property

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from madx.config import InputError
-from madx.writing import write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,35 +45,26 @@ def new_head(width: int, labels: Sequence[str]) -> nn.Module:
     return BiaffineHead()
 
 
-HEAD_CONFIG, WEIGHTS, PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
+HEAD_TYPE = "dependency_parsing"
 
 
 def save_head(folder: Path, encoder: Encoder, head: nn.Module, name: str) -> None:
     """As AdapterHub's `dependency_parsing` head."""
-    from madx.formats.adapterhub import about_encoder, save_weights
+    from madx.formats.own_head import save_own_head
 
     labels: tuple[str, ...] = head.labels  # type: ignore[assignment]
-    tensors = {f"heads.{name}.{key}": tensor for key, tensor in head.state_dict().items()}
-    save_weights(folder, tensors, WEIGHTS, None)
     label2id = {label: i for i, label in enumerate(labels)}
-    config = {"head_type": "dependency_parsing", "num_labels": len(labels), "label2id": label2id}
-    write_json(folder / HEAD_CONFIG, {**about_encoder(encoder, name), "config": config})
+    config = {"head_type": HEAD_TYPE, "num_labels": len(labels), "label2id": label2id}
+    save_own_head(folder, encoder, head, name, config)
 
 
 def load_head(folder: Path, encoder: Encoder) -> tuple[str, nn.Module]:
-    from madx.foreign import read_json_object
-    from madx.formats.adapterhub import put
-    from madx.formats.tensors import read_tensors
+    from madx.formats.heads import HEAD_CONFIG
+    from madx.formats.own_head import load_own_head, own_head_config
 
-    path = folder / HEAD_CONFIG
-    about = read_json_object(path)
-    name, config = about.get("name"), about.get("config")
-    config = config if isinstance(config, dict) else {}
+    name, config = own_head_config(folder, HEAD_TYPE)
     labels = config.get("label2id")
-    if not isinstance(name, str) or not isinstance(labels, dict) or config.get("head_type") != "dependency_parsing":
-        raise InputError(f"{path}: not a dependency-parsing head with its labels")
+    if not isinstance(labels, dict):
+        raise InputError(f"{folder / HEAD_CONFIG}: not a dependency-parsing head with its labels")
     new = new_head(encoder.width, sorted(labels, key=labels.__getitem__))
-    prefix = f"heads.{name}."
-    tensors = read_tensors(folder, WEIGHTS, PICKLE)
-    put(new, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, str(folder))
-    return name, new.to(encoder.device)
+    return name, load_own_head(folder, encoder, name, new)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from madx.config import InputError
-from madx.writing import write_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,32 +41,20 @@ def new_head(width: int, image_width: int) -> nn.Module:
     return Projection()
 
 
-HEAD_CONFIG, WEIGHTS, PICKLE = "head_config.json", "model_head.safetensors", "pytorch_model_head.bin"
-
-
 def save_head(folder: Path, encoder: Encoder, head: nn.Module, name: str) -> None:
-    """Beside the adapter, under names like those of AdapterHub's heads, which have none of this kind."""
-    from madx.formats.adapterhub import about_encoder, save_weights
+    """Beside the adapter, in the layout of AdapterHub's heads, which have none of this kind."""
+    from madx.formats.own_head import save_own_head
 
-    tensors = {f"heads.{name}.{key}": tensor for key, tensor in head.state_dict().items()}
-    save_weights(folder, tensors, WEIGHTS, None)
     config = {"head_type": HEAD_TYPE, "num_labels": 0, "image_width": head.image_width}
-    write_json(folder / HEAD_CONFIG, {**about_encoder(encoder, name), "config": config})
+    save_own_head(folder, encoder, head, name, config)
 
 
 def load_head(folder: Path, encoder: Encoder) -> tuple[str, nn.Module]:
-    from madx.foreign import read_json_object
-    from madx.formats.adapterhub import put
-    from madx.formats.tensors import read_tensors
+    from madx.formats.heads import HEAD_CONFIG
+    from madx.formats.own_head import load_own_head, own_head_config
 
-    path = folder / HEAD_CONFIG
-    about = read_json_object(path)
-    name, config = about.get("name"), about.get("config")
-    width = config.get("image_width") if isinstance(config, dict) and config.get("head_type") == HEAD_TYPE else None
-    if not isinstance(name, str) or not isinstance(width, int) or not 1 <= width <= 1 << 16:
-        raise InputError(f"{path}: not the head of a retrieval task with its image_width")
-    new = new_head(encoder.width, width)
-    prefix = f"heads.{name}."
-    tensors = read_tensors(folder, WEIGHTS, PICKLE)
-    put(new, {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, str(folder))
-    return name, new.to(encoder.device)
+    name, config = own_head_config(folder, HEAD_TYPE)
+    width = config.get("image_width")
+    if not isinstance(width, int) or not 1 <= width <= 1 << 16:
+        raise InputError(f"{folder / HEAD_CONFIG}: not the head of a retrieval task with its image_width")
+    return name, load_own_head(folder, encoder, name, new_head(encoder.width, width))
