@@ -41,6 +41,13 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def name_of(device: torch.device) -> str:
+    """A GPU's model, else the device's kind: where figures of time and memory were taken."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def choose_precision(name: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
     """The number type of matrix products. `auto`: bf16 on a GPU that has it, fp32 elsewhere.
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from madx import __version__
 from madx.catalog.find import Catalogue
 from madx.config import InputError
 from madx.foreign import read_json_object
@@ -64,7 +65,10 @@ def write_run(
                 "machine": platform.machine(), "system": platform.system(), "python": platform.python_version(),
                 "device": str(session.device),
             },
-            "versions": {n: version(n) for n in ("madx-adapters", "torch", "transformers", "seqeval", "numpy")},
+            "versions": {
+                "madx-adapters": __version__,
+                **{name: version(name) for name in ("torch", "transformers", "seqeval", "numpy")},
+            },
             "seconds_this_time": round(seconds, 2),
             "steps": {
                 step.name: {**_facts(session.store.result(step.name)), **about.sizes(step, session)}
@@ -172,7 +176,8 @@ def _link_adapters(folder: Path, names: list[str], session: Session) -> None:
 
 def _facts(done: Result) -> dict[str, Any]:
     facts = {k: v for k, v in done["result"].items() if k != "evaluations" and v not in ([], {}, None)}
-    return {"seconds": done["seconds"], "memory_mb": done["memory_mb"], **facts, **about.dev_score(done["result"])}
+    figures = {key: done[key] for key in ("seconds", "memory_mb", "device") if key in done}
+    return {**figures, **facts, **about.dev_score(done["result"])}
 
 
 def _inputs(plan: Plan) -> dict[str, list[str]]:

@@ -224,5 +224,5 @@ def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: l
         definitions=definitions(run, list(dict.fromkeys(matrix.metric for matrix in matrices))),
         data=page_data(run, matrices, statistics, costs),
         version=run.versions.get("madx-adapters", ""),
-        host=f"Python {run.host.python} on {run.host.machine}",
+        host=f"Python {run.host.python} on {run.host.machine} ({run.devices})",
     )

@@ -142,7 +142,7 @@ def checklist(run: RunFile, matrices: Sequence[Matrix], costs: Sequence[Cost]) -
             "C1 Parameters, budget, infrastructure",
             f"encoder {run.model.name}; "
             + "; ".join(f"{c.task} {c.method}: {c.parameters:,.0f} trained" for c in costs)
-            + f"; all steps {seconds:,.0f} s on {run.host.device or run.host.machine} ({run.host.machine}, Python "
+            + f"; all steps {seconds:,.0f} s on {run.devices} ({run.host.machine}, Python "
             f"{run.host.python}), at most {memory:,.0f} MB",
         ),
         (

@@ -79,6 +79,7 @@ class StepOf(_Known):
     tokens: int | None = None
     aligned_with: Line | None = None
     memory_mb: Share | None = None
+    device: Line | None = None  # where its figures were taken; None: not known
     tokens_per_s: Share | None = None
     dev: Share | None = None  # score on the source's dev set, of what was kept
     parameters: int | None = None  # trained, and kept
@@ -144,6 +145,12 @@ class RunFile(_Known):
     @property
     def sources(self) -> list[str]:
         return self.source.split("+")
+
+    @property
+    def devices(self) -> str:
+        """Where its steps were made; where they don't say, on the device that the run ended on."""
+        ended = self.host.device or self.host.machine
+        return ", ".join(dict.fromkeys([step.device or ended for step in self.steps.values()])) or ended
 
     def called(self, code: str) -> str:
         """A language's name; its code where that is all that is known."""

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from madx import __version__
 from madx.config import Frozen, RunError
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
@@ -198,7 +199,7 @@ class LanguageStage(AdapterStep):
                 "seed": self.seed,
             },
             "held_out_loss": {"before": result["held_out_before"], "after": result["held_out_after"]},
-            "versions": {name: version(name) for name in ("madx-adapters", "torch", "transformers")},
+            "versions": {"madx-adapters": __version__} | {name: version(name) for name in ("torch", "transformers")},
         }
         if self.alignment:
             about["aligned"] = self.alignment.about()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from madx import __version__
+
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 METHODS = {"madx", "tlr", "source-adapter", "no-language-adapter", "task-only", "full", "full-target-mlm"}
 
@@ -186,6 +188,8 @@ def test_prediction_takes_the_adapter_that_the_method_trained(project: Path) -> 
     settings = [word for setting in chosen for word in ("--set", setting)]
     madx(project, "run", "recipe.toml", *settings)
     run = json.loads((project / "results" / "tiny" / "run.json").read_text())
+    assert {step["device"] for step in run["steps"].values()} == {"cpu"}
+    assert run["versions"]["madx-adapters"] == __version__
     cells = {cell["method"]: cell["adapters"] for cell in run["cells"] if cell["target"] == "swe"}
     aligned = [n for n in cells["madx-aligned"] if n.startswith("language-swe")]
     assert aligned

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from madx.config import RunError
-from madx.device import peak_memory, reset_peak_memory
+from madx.device import name_of, peak_memory, reset_peak_memory
 from madx.pipeline.engines.running import noted
 from madx.stages.session import Session
 from madx.step import Result, Step
@@ -32,4 +32,7 @@ def _run(step: Step, folder: Path, session: Session) -> Result:
         raise RunError(f"{folder}: a file cannot be written: is the disk full? Make room and run it again") from error
     # a resumed step has trained for longer than this process has
     seconds = max(time.perf_counter() - began, result.get("training_seconds", 0.0))
-    return {"seconds": round(seconds, 2), "result": result, "memory_mb": peak_memory(session.device) >> 20}
+    return {
+        "seconds": round(seconds, 2), "result": result, "memory_mb": peak_memory(session.device) >> 20,
+        "device": name_of(session.device),
+    }  # fmt: skip
