@@ -96,7 +96,8 @@ def groups_of(targets: Mapping[str, Sequence[str]], labels: Mapping[str, Sequenc
     `labels`: what a target is ("unseen", "script Cyrl", "family Bantu", "family Turkic").
 
     All of the methods with the most targets; those that every method has, where some are held to fewer, so that no
-    method is without a mean; and each label that three of the targets share and not all have (seen and unseen: one).
+    method is without a mean; and each label that three of the targets share and not all have (seen and unseen: one, and
+    those of them that every method has).
     """
     most = max((len(set(codes)) for codes in targets.values()), default=0)
     full = [set(codes) for codes in targets.values() if len(set(codes)) == most]
@@ -116,6 +117,9 @@ def groups_of(targets: Mapping[str, Sequence[str]], labels: Mapping[str, Sequenc
         ):  # a family's branch that is all of it says no more
             groups.append(Group(name, own))
             sets.add(own)
+            shared = tuple(code for code in own if code in common)
+            if name in SEEN and 0 < len(shared) < len(own) and list(shared) != common:
+                groups.append(Group(f"common {name}", shared))
     return groups
 
 

@@ -45,6 +45,17 @@ def test_a_method_held_to_fewer_targets_leaves_every_method_a_mean() -> None:
     assert matrix.about(MEAN).sentences == 27
 
 
+def test_every_method_has_a_mean_over_the_unseen_too() -> None:
+    labels = {c: ["unseen"] for c in "abcd"} | {c: ["seen"] for c in "efg"}
+    groups = groups_of({"madx": list("abcefg"), "task-only": list("abcdefg")}, labels)
+    assert [(g.name, "".join(g.targets)) for g in groups] == [
+        ("targets", "abcdefg"), ("common targets", "abcefg"), ("seen", "efg"), ("unseen", "abcd"),
+        ("common unseen", "abc"),
+    ]  # fmt: skip
+    only = groups_of({"madx": list("abc"), "task-only": list("abcdefg")}, labels)
+    assert [g.name for g in only] == ["targets", "common targets", "seen", "unseen"]  # the common ones are unseen ones
+
+
 def test_groups_are_named_and_none_says_the_same_twice() -> None:
     labels = {c: ["seen", "family A", "family A1", "script Latn"] for c in "abc"}
     labels |= {"d": ["unseen", "family B", "script Latn"]}
