@@ -1,6 +1,9 @@
 """Dependency parsing: trees that are the best ones, sentences read and parsed whole, scores as CoNLL 2018's."""
 
+import importlib.util
+import io
 import itertools
+import os
 from pathlib import Path
 
 import networkx as nx
@@ -20,6 +23,7 @@ from madx.tasks.kinds import kind_of
 from madx.tasks.trees import best_tree
 
 SPEC = TaskSpec(name="dep", kind="parsing", metric="las", labels=("root", "nsubj", "obj", "det", "parataxis"))
+OFFICIAL = os.environ.get("MADX_CONLL18", "")  # the shared task's conll18_ud_eval.py, which isn't ours to carry
 SENTENCE = """# text = the dog sees a cat
 1\tthe\t_\tDET\t_\t_\t2\tdet\t_\t_
 2-3\tdogsees\t_\t_\t_\t_\t_\t_\t_\t_
@@ -157,6 +161,48 @@ def test_scores_count_every_word_and_ignore_subtypes() -> None:
     assert (
         uas.value(np.array(uas.counts([list(g) for g in gold], predicted), dtype=float)) == 80.0
     )  # as JSON brings them back
+
+
+def random_tree(words: int, rng: np.random.Generator) -> list[tuple[int, str]]:
+    """One root, no circles: every other word hangs on one that came before it in some order."""
+    order = rng.permutation(words) + 1
+    heads = {int(order[0]): 0} | {int(word): int(rng.choice(order[:n])) for n, word in enumerate(order[1:], 1)}
+    names = [label for label in SPEC.labels if label != "root"]
+    return [(heads[w], str(rng.choice(names)) if heads[w] else "root") for w in range(1, words + 1)]
+
+
+def as_conllu(trees: list[list[tuple[int, str]]], rng: np.random.Generator) -> io.StringIO:
+    """With subtypes here and there, which don't count."""
+    rows = (
+        "".join(
+            f"{n}\tw{n}\t_\tX\t_\t_\t{head}\t{label}{':own' if rng.random() < 0.2 else ''}\t_\t_\n"
+            for n, (head, label) in enumerate(tree, 1)
+        )
+        for tree in trees
+    )
+    return io.StringIO("\n".join(rows) + "\n")
+
+
+@pytest.mark.skipif(
+    not OFFICIAL,
+    reason="MADX_CONLL18 names no conll18_ud_eval.py: UAS and LAS were not held against the official script",
+)
+def test_scores_are_the_official_scripts() -> None:
+    """On 1,000 random files of CoNLL-U, gold and predicted."""
+    spec = importlib.util.spec_from_file_location("conll18_ud_eval", OFFICIAL)
+    assert spec is not None
+    assert spec.loader is not None
+    official = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(official)
+    las, uas = parsing.metrics("las", SPEC.labels, "eng", True)
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        gold = [random_tree(int(rng.integers(1, 15)), rng) for _ in range(int(rng.integers(1, 8)))]
+        said = [tree if rng.random() < 0.3 else random_tree(len(tree), rng) for tree in gold]
+        want = official.evaluate(*(official.load_conllu(as_conllu(trees, rng)) for trees in (gold, said)))
+        for metric, name in ((las, "LAS"), (uas, "UAS")):
+            counts = sum(np.array(metric.counts(g, s), dtype=float) for g, s in zip(gold, said, strict=True))
+            assert metric.value(np.asarray(counts)) == pytest.approx(100 * want[name].f1, abs=1e-9), (seed, name)
 
 
 def test_the_catalogues_task_can_be_right() -> None:
