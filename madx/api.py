@@ -85,9 +85,6 @@ class Results:
         return pd.DataFrame(read_predictions(path)._asdict())
 
 
-# ---------------------------------------------------------------------------------------------------- encoders
-
-
 def load_encoder(name: str = "mini", device: str = "auto", precision: Precision = "auto") -> Encoder:
     """A frozen pretrained encoder with places for adapters: `mini`, a directory, or a Hub id.
 
@@ -132,9 +129,6 @@ def save(encoder: Encoder, name: str, folder: PathLike) -> Path:
     """Write an adapter that is in an encoder as AdapterHub's `adapters` 1.3 reads it."""
     save_adapter(Path(folder), encoder, name)
     return Path(folder)
-
-
-# ---------------------------------------------------------------------------------------------------- pipeline
 
 
 def run(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.killing import KILLS, kill_often, weights
+
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'madx-adapters[ray]'")
 SETTINGS = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=200")
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MADX_CHECKPOINT_SECONDS": "0"}
@@ -18,10 +20,6 @@ ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "MAD
 def start(*arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "madx", "run", "recipe.toml", *SETTINGS, *arguments]
     return subprocess.Popen(command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def weights(store: Path) -> dict[str, bytes]:
-    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in store.glob("*-*/*.safetensors")}
 
 
 def worker_of(pattern: str, driver: "subprocess.Popen[str]", after: int = 0) -> int:
@@ -53,3 +51,13 @@ def test_ray_makes_the_same_bytes_whatever_is_killed(project: Path) -> None:
     assert alone.communicate() and alone.returncode == 0  # noqa: PT018
     assert weights(Path("results/.store")) == weights(Path("alone/.store")) != {}
     assert Path("results/tiny/scores.csv").read_text() == Path("alone/tiny/scores.csv").read_text()
+
+
+@pytest.mark.skipif(
+    not KILLS, reason="MADX_ENGINE_KILLS names no number: `make hostile` kills drivers and workers often"
+)
+def test_many_kills_lose_nothing(project: Path) -> None:
+    alone = start("--results", "alone")
+    assert alone.communicate() and alone.returncode == 0  # noqa: PT018
+    killed = kill_often(lambda: start("--engine", "ray", "--jobs", "2"), weights(Path("alone/.store")), seed=1)
+    print(f"Ray: {killed['driver']} drivers and {killed['worker']} workers killed")

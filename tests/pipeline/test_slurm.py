@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.killing import KILLS, STORE, kill_often, weights
 from tests.pipeline.slurm_here import slurm_here, why_not
 
 pytest.importorskip("submitit", reason="submitit is not installed: pip install 'madx-adapters[slurm]'")
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM: {why_not()}")
 SETTINGS = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=600")
-STORE = Path("results/.store")
 
 
 @pytest.fixture
@@ -50,10 +50,6 @@ def to_running_jobs(environment: dict[str, str], *arguments: str) -> None:
         subprocess.run(["scancel", *arguments, job], env=environment, check=True)
 
 
-def weights(store: Path) -> dict[str, bytes]:
-    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in store.glob("*-*/*.safetensors")}
-
-
 def test_slurm_makes_the_same_bytes_whatever_happens(project: Path, slurm: dict[str, str]) -> None:
     driver = start(slurm, "--engine", "slurm")
     # SLURM's signal before time is over: queued again as the same job, from the checkpoint of the last update
@@ -72,3 +68,13 @@ def test_slurm_makes_the_same_bytes_whatever_happens(project: Path, slurm: dict[
     assert alone.communicate() and alone.returncode == 0  # noqa: PT018
     assert weights(STORE) == weights(Path("alone/.store")) != {}
     assert Path("results/tiny/scores.csv").read_text() == Path("alone/tiny/scores.csv").read_text()
+
+
+@pytest.mark.skipif(
+    not KILLS, reason="MADX_ENGINE_KILLS names no number: `make hostile` kills drivers and workers often"
+)
+def test_many_kills_lose_nothing(project: Path, slurm: dict[str, str]) -> None:
+    alone = start({**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}, "--results", "alone")
+    assert alone.communicate() and alone.returncode == 0  # noqa: PT018
+    killed = kill_often(lambda: start(slurm, "--engine", "slurm"), weights(Path("alone/.store")), seed=2)
+    print(f"SLURM: {killed['driver']} drivers and {killed['worker']} workers killed")
