@@ -111,6 +111,11 @@ def test_a_loop_of_ones_own_trains_adapter_and_head_alone(encoder_folder: Callab
     assert changed == trained
 
 
+def test_what_is_no_transformers_model_is_refused() -> None:
+    with pytest.raises(madx.InputError, match="Linear: not a transformers model"):
+        madx.attach(torch.nn.Linear(2, 2))
+
+
 def test_trainer_trains_attached_adapters_and_a_pipeline_uses_them(
     encoder_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:

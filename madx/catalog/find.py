@@ -68,7 +68,8 @@ class Catalogue:
             where = f"{key}: " if key else ""
             hint = self._nearest_language(name) or "."
             raise InputError(
-                f"{where}unknown language '{name}'{hint} Add languages/{name}.toml, or see `madx languages`"
+                f"{where}unknown language '{name}'{hint} See `madx languages`; for a new one, a code of three letters "
+                f"and languages/CODE.toml, which `madx init TEXT --language CODE --name NAME` writes"
             )
         return self.languages[code]
 

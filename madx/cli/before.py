@@ -104,7 +104,7 @@ def init(
         print(line)
     print(f"{made.folder}/recipe.toml")
     for what in made.missing:
-        print(f"missing: {what}")
+        print(f"better with: {what}")
     print(f"next: madx check {made.folder}/recipe.toml, then madx run {made.folder}/recipe.toml")
 
 

@@ -10,6 +10,7 @@ import typer
 
 from madx.cli.options import CatalogOption, Debug, Json
 from madx.config import InputError, nearest
+from madx.encoders.reference import seen_as
 from madx.pipeline.project import catalogue_of
 
 if TYPE_CHECKING:
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 
 def languages(
     search: Annotated[
-        str | None, typer.Argument(metavar="[WORD]", help="Only those with it in a code, a name or a family.")
+        list[str] | None, typer.Argument(metavar="[WORD ...]", help="Only those with it in a code, a name or a family.")
     ] = None,
     script: Annotated[str | None, typer.Option(help="Only those in this script, e.g. Latn.")] = None,
     family: Annotated[str | None, typer.Option(help="Only those of this family or branch, e.g. Germanic.")] = None,
     unseen_by: Annotated[
-        str | None, typer.Option("--unseen-by", help="Only those that an encoder hasn't read.")
+        str | None, typer.Option("--unseen-by", help="Only those that an encoder (mini, xlm-r, ...) hasn't read.")
     ] = None,
     has_text: Annotated[bool, typer.Option("--has-text", help="Only those with text.")] = False,
     has_test: Annotated[str | None, typer.Option("--has-test", help="Only those with a test set of this task.")] = None,
@@ -37,17 +38,19 @@ def languages(
     readers = sorted({encoder for language in everything for encoder in language.seen_by})
     _known("--script", script, sorted({language.script for language in everything}))
     _known("--family", family, sorted({branch for language in everything for branch in language.family}))
-    _known("--unseen-by", unseen_by, readers)
-    found = [language for language in everything if search is None or _has(language, search.lower())]
+    reader = None if unseen_by is None else seen_as(unseen_by) or unseen_by
+    _known("--unseen-by", reader, readers)
+    wanted = " ".join(search or ())
+    found = [language for language in everything if _has(language, wanted.lower())]
     if not found:
-        raise InputError(f"languages {search}: no code, name or family has this; `madx languages` lists all of them")
+        raise InputError(f"languages {wanted}: no code, name or family has this; `madx languages` lists all of them")
     tested = catalogue.task(has_test).test_languages() if has_test else []
     every = [
         language
         for language in found
         if script in (None, language.script)
         and (family is None or family in language.family)
-        and (unseen_by is None or unseen_by not in language.seen_by)
+        and (reader is None or reader not in language.seen_by)
         and (language.text or not has_text)
         and (has_test is None or language.code in tested)
     ]

@@ -169,4 +169,4 @@ def _not_utf8(path: Source) -> InputError | RunError:
         place = error.start + 1
     except _DAMAGE as error:
         return _broken(f"{path}:{number + 1}", error)
-    return InputError(f"{path}:{number}: not UTF-8 (byte {place}); convert the file, e.g. with iconv")
+    return InputError(f"{path}:{number}: not UTF-8 (byte {place}); save it as UTF-8 in your editor, or use iconv")

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from madx.config import InputError
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 
@@ -17,7 +18,9 @@ def attach(model: nn.Module) -> Encoder:
     them. Where it has a masked-LM head, the inverse of an active invertible adapter stands in
     front of the decoder. Raises InputError for another family.
     """
-    config: Any = model.config
+    config: Any = getattr(model, "config", None)
+    if getattr(config, "model_type", None) is None:
+        raise InputError(f"{type(model).__name__}: not a transformers model: it has no config that says its model_type")
     own = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     name = getattr(config, "_name_or_path", "") or config.model_type
     device = next(model.parameters()).device

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from madx.report.costs import Cost
+from madx.report.costs import Cost, known
 from madx.report.tables import plain, reference_of, signed
 from madx.scores.levels import FEWEST_LANGUAGES
 from madx.scores.matrix import Matrix
@@ -23,7 +23,7 @@ def answer(matrix: Matrix, paired: Sequence[Difference], costs: Sequence[Cost]) 
         return ["No target was scored."]
     lines = [_of_group(matrix, name, paired) for name in distinct_groups(matrix)]
     if costs:
-        each = "; ".join(f"{c.method} {c.seconds:,.0f} s, {c.parameters:,.0f} trained parameters" for c in costs)
+        each = "; ".join(f"{c.method} {c.seconds:,.0f} s, trained parameters {known(c.parameters)}" for c in costs)
         lines.append(f"Cost for one target and seed: {each}.")
     return lines
 

@@ -23,7 +23,7 @@ class Cost:
 
 
 def costs_of(run: RunFile, matrix: Matrix) -> list[Cost]:
-    """In the matrix's order; steps that run.json knows nothing of count nothing."""
+    """In the matrix's order; 0: not known, as where the size of one of the steps isn't in run.json."""
     group = next((n for n in ("mean of common targets", "mean of targets") if n in matrix.means), None)
     found = []
     for method in matrix.methods:
@@ -34,11 +34,12 @@ def costs_of(run: RunFile, matrix: Matrix) -> list[Cost]:
             continue
         rates = [step.tokens_per_s for step in every if step.tokens_per_s]
         mean = matrix.at(group, method) if group else None
+        sized = all(step.bytes is not None for step in every)
         found.append(
             Cost(
                 task=matrix.task, method=method,
-                parameters=sum(step.parameters or 0 for step in every) / len(steps),
-                bytes=sum(step.bytes or 0 for step in every) / len(steps),
+                parameters=sum(step.parameters or 0 for step in every) / len(steps) if sized else 0.0,
+                bytes=sum(step.bytes or 0 for step in every) / len(steps) if sized else 0.0,
                 seconds=sum(step.seconds for step in every) / len(steps),
                 memory_mb=max(step.memory_mb or 0 for step in every),
                 tokens_per_s=sum(rates) / len(rates) if rates else 0.0,
@@ -48,10 +49,11 @@ def costs_of(run: RunFile, matrix: Matrix) -> list[Cost]:
     return found
 
 
-def cost_table(costs: list[Cost]) -> pd.DataFrame:
-    def known(value: float) -> str:
-        return f"{value:,.0f}" if value else "not known"
+def known(value: float) -> str:
+    return f"{value:,.0f}" if value else "not known"
 
+
+def cost_table(costs: list[Cost]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "task": [c.task for c in costs],

@@ -6,7 +6,7 @@ from pathlib import Path
 from madx.foreign import inside, markdown_text
 from madx.report.charts import gains, heat_map, profile
 from madx.report.citations import bibtex, citations
-from madx.report.costs import Cost
+from madx.report.costs import Cost, known
 from madx.report.data import Statistics
 from madx.report.run_file import RunFile
 from madx.report.tables import difference_table, latex, latex_text, reference_of, row_name, score_table
@@ -141,7 +141,7 @@ def checklist(run: RunFile, matrices: Sequence[Matrix], costs: Sequence[Cost]) -
         (
             "C1 Parameters, budget, infrastructure",
             f"encoder {run.model.name}; "
-            + "; ".join(f"{c.task} {c.method}: {c.parameters:,.0f} trained" for c in costs)
+            + "; ".join(f"{c.task} {c.method}: {known(c.parameters)} trained" for c in costs)
             + f"; all steps {seconds:,.0f} s on {run.devices} ({run.host.machine}, Python "
             f"{run.host.python}), at most {memory:,.0f} MB",
         ),

@@ -81,9 +81,11 @@ def difference_table(run: RunFile, rows: Sequence[Difference], matrix: Matrix) -
     own = [row for row in rows if row.task == matrix.task and row.baseline == reference]
     if not own:
         return None
+    most = {name: matrix.about(name).targets for name in matrix.rows}
     cells = {
         (row.target, row.method): f"{signed(row.value)} ({signed(row.ci_low)} to {signed(row.ci_high)})"
         + ("*" if row.p_holm < 0.05 else "")
+        + (f", over {row.targets}" if row.targets < most.get(row.target, 0) else "")
         for row in own
     }
     methods = [m for m in matrix.methods if m != reference]

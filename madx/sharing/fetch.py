@@ -121,8 +121,8 @@ def on_hub(address: Address, call: Callable[[], T], expected: type[Exception] | 
             f"{address}: the Hub can't be reached and nothing is in the cache: {first_line(error)}"
         ) from None
     except Exception as error:  # the client passes on whatever its transport raises: broken, slow, refused
-        raise RunError(f"{address}: the download broke off ({type(error).__name__}: {first_line(error)}); "
-                       "run it again, it goes on where it stopped") from None  # fmt: skip
+        raise RunError(f"{address}: the transfer broke off ({type(error).__name__}: {first_line(error)}); "
+                       "run it again; what is there already is not sent twice") from None  # fmt: skip
 
 
 def _from_hub(address: Address) -> Path:

@@ -60,6 +60,8 @@ def test_languages_are_filtered() -> None:
     assert {"fao", "swe"} <= codes("--family", "Germanic", "--script", "Latn")
     assert not {"yid", "fin"} & codes("--family", "Germanic", "--script", "Latn")
     assert "swe" not in codes("--unseen-by", "mmbert")
+    assert codes("--unseen-by", "mini") == codes("--unseen-by", "xlm-r") != codes()
+    assert "nds" in codes("low", "german") == codes("low german") < codes("low")
     assert codes("--has-test", "pos") <= codes()
     assert len(codes("--has-text")) < len(codes())
     assert {"nds", "nld"} <= codes("low") - codes("low", "--script", "Cyrl")  # by its name, by its family

@@ -138,6 +138,7 @@ def test_settings_fit_the_amount_of_text(tmp_path: Path, monkeypatch: pytest.Mon
         steps.append(tomllib.loads((made.folder / "recipe.toml").read_text())["language_adapter"]["steps"])
         assert made.in_catalogue
         assert any(what.startswith("a test set") for what in made.missing)
+        assert any(f"more text: {lines} lines are very little" in what for what in made.missing) == (lines < 300)
     assert steps == sorted(set(steps))
     with pytest.raises(InputError, match=r"to100: is there already; choose a new folder: --to DIR"):
         init([tmp_path / "a.txt"], tmp_path / "to100", "swe", None, "pos", None, "mini")

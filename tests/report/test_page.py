@@ -91,6 +91,19 @@ def test_a_method_without_a_target_is_said(tmp_path: Path, write_run: Write) -> 
     assert "method-1" not in rows["qab"]
     assert "method-1" not in rows["mean of targets"]
     assert set(rows["mean of common targets"]) == {"method-0", "method-1", "task-only"}
+    gains = (folder / "report.md").read_text().split("Points above or below")[1]
+    (mean,) = [line for line in gains.splitlines() if line.startswith("| mean of targets (3) |")]
+    assert [", over 2" in cell for cell in mean.split("|")[2:4]] == [False, True]  # method-0, method-1
+
+
+def test_the_cost_of_what_isnt_known_is_not_nothing(tmp_path: Path, write_run: Write) -> None:
+    folder = write_run(tmp_path, 3, 2, 1)
+    run = json.loads((folder / "run.json").read_text())
+    del run["steps"]["task-tags-0"]["bytes"]
+    (folder / "run.json").write_text(json.dumps(run))
+    page = page_of(folder)
+    assert "method-0 10 s, trained parameters not known; " in page
+    assert "trained parameters 2,000." in page
 
 
 def test_the_answer_names_the_best_the_gap_and_the_doubt(small: Path) -> None:
