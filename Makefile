@@ -21,7 +21,8 @@ docs: .venv/ready
 
 # the long form of what `make test` does in short: faults at every call, mutated folders; figures in docs/reliability.md
 hostile: .venv/ready
-	MADX_HOSTILE=5000 MADX_KILLS=200 MADX_STAGE_FAULTS=200 MADX_ENGINE_KILLS=20 MADX_FUZZ=10000 MADX_MUTATIONS=10000 \
+	MADX_HOSTILE=5000 MADX_KILLS=200 MADX_STAGE_FAULTS=200 MADX_COMMAND_FAULTS=200 MADX_ENGINE_KILLS=20 \
+	  MADX_FUZZ=10000 MADX_MUTATIONS=10000 \
 	  $(BIN)/python -m pytest -n 2 tests/reliability tests/report \
 	  tests/formats/test_fuzz.py tests/sharing/test_hostile.py tests/tasks/test_mutated.py tests/pipeline/test_mutated_recipes.py \
 	  tests/pipeline/test_ray.py tests/pipeline/test_slurm.py

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from madx.config import InputError, RunError, file_digest
 from madx.foreign import SMALL, parse_json
 from madx.shared import DONE, Shared
-from madx.writing import io_errors, make_folder, name_beside, swap_folder, sweep, write_json
+from madx.writing import io_errors, make_folder, name_beside, remove_folder, swap_folder, sweep, write_json
 
 UNSEALED = {"seconds", "result", "memory_mb"}  # what done.json held before it was sealed
 FOR_PEOPLE = ("README.md", "log.jsonl")  # nothing is computed from them, so they may be changed
@@ -132,7 +132,7 @@ class Store:
                 with io_errors(self.folder(name)):
                     # done.json first: half a folder is never taken for a whole one
                     (self.folder(name) / DONE).unlink(missing_ok=True)
-                    shutil.rmtree(self.folder(name))
+                    remove_folder(self.folder(name))
             return mine
 
     def finish(self, name: str, result: dict[str, Any]) -> None:

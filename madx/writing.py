@@ -6,6 +6,7 @@ What is told to be there outlasts a power cut: a file's bytes are flushed before
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -22,9 +23,14 @@ UMASK = os.umask(0o022)  # the user's; asking for it sets it, so it is asked for
 os.umask(UMASK)
 
 
+PART = re.compile(r"\.([^/\\]{1,100})\.[0-9a-f]{12}\.part\b")  # what `name_beside` makes
+
+
 def refused(error: OSError, path: Path | None = None) -> RunError:
     """What the system refuses, as one line: where, why, what is safe and what to do. `path`: where it doesn't say."""
     where = error.filename2 or error.filename or path  # of two names the second is the one that was to be made
+    where = PART.sub(r"\1", str(where)) if where else ""  # the hidden one is gone when a person reads this
+    where = os.getcwd() if where == "." else where
     what = "what was finished is safe: put that right and run the same command again"
     return RunError(f"{where}: {reason(error)}; {what}" if where else f"{reason(error)}; {what}")
 
@@ -72,7 +78,8 @@ def new_folder(path: Path, option: str = "") -> Iterator[Path]:
     beside = name_beside(path)
     beside.mkdir()
     try:
-        yield beside
+        with named(path):
+            yield beside
         fsync_tree(beside)
         try:
             os.replace(beside, path)
@@ -80,7 +87,11 @@ def new_folder(path: Path, option: str = "") -> Iterator[Path]:
             if path.exists():
                 raise InputError(taken) from None
             raise
-        fsync_folder(path.parent)
+        try:
+            fsync_folder(path.parent)
+        except OSError:
+            os.replace(path, beside)  # who is told that it failed finds nothing, and may try again
+            raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -91,9 +102,25 @@ def swap_folder(new: Path, old: Path) -> None:
     fsync_tree(new)
     if old.exists():
         os.replace(old, aside)
-    os.replace(new, old)
+    try:
+        os.replace(new, old)
+    except OSError:
+        if aside.exists():
+            os.replace(aside, old)
+        raise
     fsync_folder(old.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """With all that is in it. An OSError names the file that can't be removed by its whole path."""
+
+    def told(_: object, where: str, raised: Any) -> None:
+        error = raised[1]
+        error.filename = where  # the system is asked by the last part alone
+        raise error
+
+    shutil.rmtree(path, onerror=told)
 
 
 def sweep(folder: Path, name: str = "") -> None:

@@ -111,16 +111,34 @@ def labelled(rows: list[tuple[str, str]]) -> str:
     )
 
 
-@pytest.fixture
-def project(tmp_path: Path, encoder_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder: recipe.toml, text, labels, tasks/tags.toml. It becomes the working directory."""
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "tags.toml").write_text(TASK)
-    (tmp_path / "recipe.toml").write_text(RECIPE.format(model=encoder_folder("modernbert")))
-    (tmp_path / "eng.tsv").write_text(labelled(ENGLISH * 3))
-    (tmp_path / "swe.tsv").write_text(labelled([("hunden sover", "NOUN VERB"), ("en katt äter", "DET NOUN VERB")]))
+def write_project(folder: Path, model: Path) -> Path:
+    """A user's folder: recipe.toml, text, labels, tasks/tags.toml."""
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "tags.toml").write_text(TASK)
+    (folder / "recipe.toml").write_text(RECIPE.format(model=model))
+    (folder / "eng.tsv").write_text(labelled(ENGLISH * 3))
+    (folder / "swe.tsv").write_text(labelled([("hunden sover", "NOUN VERB"), ("en katt äter", "DET NOUN VERB")]))
     for code, words in (("eng", "the dog sees a house near the sea"), ("swe", "hunden ser ett hus nära havet")):
         lines = [f"{words} {i} gånger {i * 7 % 13} och {i * i} igen" for i in range(250)]
-        (tmp_path / f"{code}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / f"{code}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, encoder_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that becomes the working directory."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return write_project(tmp_path, encoder_folder("modernbert"))
+
+
+@pytest.fixture(scope="session")
+def finished(encoder_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose recipe has been run, MAD-X alone; to be copied. For what comes after a run."""
+    import madx
+
+    folder = write_project(tmp_path_factory.mktemp("finished"), encoder_folder("modernbert"))
+    recipe = (folder / "recipe.toml").read_text().replace("steps = 12", "steps = 3").replace("epochs = 3", "epochs = 1")
+    lines = [line for line in recipe.splitlines() if not line.startswith(("methods", "seeds"))]
+    (folder / "recipe.toml").write_text("methods = ['madx']\nseeds = [1]\n" + "\n".join(lines))
+    madx.run(folder / "recipe.toml", results=folder / "results", catalog=[folder], data=folder, device="cpu")
+    return folder

@@ -10,6 +10,7 @@ import io
 import itertools
 import os
 import random
+import re
 import shutil
 import threading
 from collections import Counter
@@ -103,15 +104,20 @@ class Disk:
         raise OSError(number, os.strerror(number), said)
 
     def named_in(self, line: str) -> bool:
-        """Whether it names a file that was struck, or its folder."""
-        return any(os.path.dirname(path) in line or os.path.basename(path) in line for path in self.struck)
+        """Whether it names a file that was struck, by the name that it was to have, or its folder."""
+        meant = [re.sub(r"\.([^/]*)\.[0-9a-f]{12}\.part", r"\1", path) for path in self.struck]
+        names = {name for path in (*self.struck, *meant) for name in (os.path.dirname(path), os.path.basename(path))}
+        names |= {os.path.relpath(os.path.dirname(path), self.root) for path in meant} - {"."}
+        return any(name in line for name in names)
 
     # ------------------------------------------------------------------------------------------------------- files
 
     def open(self, file: Any, mode: str = "r", *arguments: Any, **more: Any) -> Any:
         path = self._path(file)
         if path is None:
-            return self._open(file, mode, *arguments, **more)
+            elsewhere = self._open(file, mode, *arguments, **more)
+            self._files.pop(elsewhere.fileno(), None)  # a number that one of ours had
+            return elsewhere
         raw_mode = mode.replace("b", "").replace("t", "")
         named = file if isinstance(file, int) else path
         raw = _Raw(self, path, named, raw_mode)
@@ -165,7 +171,9 @@ class Disk:
         if where is not None:
             self.opening(where, bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)))
         descriptor: int = self._system["open"](path, flags, mode, dir_fd=dir_fd)
-        if where is not None:
+        if where is None:
+            self._files.pop(descriptor, None)  # a number that one of ours had
+        else:
             self.opened(descriptor, where)
         return descriptor
 

@@ -63,6 +63,17 @@ def test_every_failure_is_a_line_and_status_1(
     assert capsys.readouterr().err.splitlines()[0] == line
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("words", [["--version"], ["languages"]])  # told at the end; and before it, which is much
+def test_a_full_disk_under_what_is_printed_is_a_line(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "madx", *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    safe = "what was finished is safe: put that right and run the same command again"
+    assert done.stderr == f"error: standard output: No space left on device; {safe}\n"
+
+
 @pytest.mark.parametrize(("number", "status", "lines"), [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 0)])
 def test_signals_end_it_with_their_status(number: signal.Signals, status: int, lines: int) -> None:
     process = subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

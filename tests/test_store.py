@@ -1,6 +1,8 @@
 """The store: a folder is claimed by one, finished once, and found again."""
 
+import errno
 import json
+import os
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ import pytest
 
 from madx.config import InputError, RunError
 from madx.store import Store
-from madx.writing import UMASK, new_folder, write_bytes, write_text
+from madx.writing import UMASK, locked, new_folder, write_bytes, write_text
 
 
 def test_a_folder_is_claimed_by_one_at_a_time_and_finished_once(tmp_path: Path) -> None:
@@ -192,3 +194,19 @@ def test_files_in_a_steps_own_folders_are_sealed_too(tmp_path: Path) -> None:
     damaged = Store(tmp_path)
     assert not damaged.is_whole("task-pos-1")
     assert "task pos 0/adapter.safetensors: damaged" in damaged.problem("task-pos-1")
+
+
+def test_a_disk_without_locks_is_a_line_and_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def no_locks(descriptor: int, operation: int) -> None:
+        asked.append(operation)
+        assert len(asked) < 5, "it is asked again and again"
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(RunError, match=rf"{tmp_path}.*: No locks available; what was"), locked(tmp_path / "index.json"):
+        pass
+    claim = Store(tmp_path).claim("text-swe-000000000000")
+    with pytest.raises(RunError, match=rf"{tmp_path}.*: No locks available; what was"), claim:
+        pass

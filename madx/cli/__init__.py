@@ -28,7 +28,7 @@ from madx.cli import (
     store,
     train,
 )
-from madx.config import InputError, RunError, first_line
+from madx.config import InputError, RunError, first_line, named
 from madx.foreign import printable
 from madx.writing import refused
 
@@ -103,18 +103,36 @@ def main() -> None:
     """Run the command line. Exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted, 143 terminated."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except (InputError, RunError) as error:
         _fail(error, 2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close()
         sys.exit(1)
     except OSError as error:
         _fail(refused(error) if error.filename else error, 1)
     except Exception as error:
         _fail(error, 1)
+
+
+def _flush() -> None:
+    """Write what was printed while a disk that is full can still be told of."""
+    try:
+        with named("standard output"):
+            print(end="", flush=True)
+    except OSError:
+        _close()
+        raise
+
+
+def _close() -> None:
+    """Print no more: Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminated(*_: object) -> None:

@@ -3,6 +3,7 @@
 What is read never asks for more memory than its file has bytes: for a file of a few kilobytes can describe terabytes.
 """
 
+import errno
 import io
 import re
 import zipfile
@@ -16,10 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from madx.config import InputError, RunError, first_line
+from madx.config import InputError, RunError, first_line, named
 from madx.foreign import open_regular, reason
 from madx.formats.manifest import LARGEST
-from madx.writing import new_file, write_bytes
+from madx.writing import new_file, refused, write_bytes
 
 MAX_REPEATED = 1 << 30  # bytes of tensors that a pickle names more than once; each becomes one of its own
 SCALAR: Any = np.float64(0).__reduce__()[0]
@@ -36,7 +37,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         try:
             save_file(plain, beside, metadata={"format": "pt"})
         except SafetensorError as error:  # the disk is full, for one
-            raise RunError(f"{path}: cannot be written: {first_line(error)}") from error
+            raise refused(OSError(errno.EIO, first_line(error)), path) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -80,7 +81,7 @@ def read_tensors(folder: Path, safetensors: str, pickle: str) -> dict[str, Tenso
 
 
 def _size(path: Path) -> int:
-    with open_regular(path) as file:
+    with open_regular(path) as file, named(path):
         size = file.seek(0, io.SEEK_END)
     if size > LARGEST:
         raise InputError(f"{path}: more than {LARGEST >> 30} GiB; no adapter is this large")
@@ -88,7 +89,7 @@ def _size(path: Path) -> int:
 
 
 def _from_safetensors(path: Path, size: int) -> dict[str, Tensor]:
-    with open_regular(path) as file:
+    with open_regular(path) as file, named(path):
         header = int.from_bytes(file.read(8), "little")
     if header > min(MAX_HEADER, size):
         raise InputError(f"{path}: its header claims {header} bytes; the file is damaged or malicious")
@@ -107,7 +108,7 @@ def unpickle(path: Path) -> Any:
 
 
 def _unpickled(path: Path) -> Any:
-    with open_regular(path) as file:
+    with open_regular(path) as file, named(path):
         zipped = file.read(4) == b"PK\x03\x04"
     try:
         if zipped:

@@ -13,14 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from madx.config import InputError, RunError, digest, file_digest, first_line
+from madx.config import InputError, RunError, digest, file_digest, first_line, named
 from madx.foreign import inside, read_small, without_links
 from madx.formats.manifest import FILES, MANIFEST, PACKED, WEIGHT_FILES, check, file_digests, read_manifest
 from madx.formats.vocabulary import without_vocabulary
 from madx.sharing.address import Address, no_folder
 from madx.sharing.download import download, limit_of
 from madx.sharing.index import INDEX, Entry, local_entries, read_index
-from madx.writing import fsync_file, io_errors, locked, sweep
+from madx.writing import fsync_file, io_errors, locked, remove_folder, sweep
 
 T = TypeVar("T")
 
@@ -83,7 +83,8 @@ def copy_files(folder: Path, to: Path) -> None:
     to.mkdir(exist_ok=True)
     for name in FILES:
         if (folder / name).is_file():
-            shutil.copyfile(folder / name, to / name)
+            with named(to / name):
+                shutil.copyfile(folder / name, to / name)
             fsync_file(to / name)
 
 
@@ -195,7 +196,7 @@ def _from_web(address: Address) -> Path:
             content = {path.name: file_digest(path) for path in sorted(new.iterdir())}
             folder = root / f"{key}-{digest(content)}"
             if folder.exists() and {path.name: file_digest(path) for path in sorted(folder.iterdir())} != content:
-                shutil.rmtree(folder)  # damaged since
+                remove_folder(folder)  # damaged since
             if not folder.exists():
                 os.replace(new, folder)
             return folder
