@@ -98,7 +98,10 @@ def test_a_value_of_the_wrong_kind(project: Path) -> None:
 
 def test_a_label_that_is_not_in_the_set(project: Path) -> None:
     replace(project, "NOUN", "NUON", "swe.tsv")
-    refused(project, r"swe\.tsv:1: label 'NUON' is not in the task's set, did you mean 'NOUN'")
+    refused(
+        project,
+        r"swe\.tsv:1: label 'NUON' is not in the task's set, did you mean 'NOUN'\? The set: .*NOUN.* tasks/NAME",
+    )
 
 
 def test_a_missing_column(project: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 LINE_EVERY = 30.0  # seconds, where there is no terminal to show a bar
+SMALL = 60.0  # seconds: steps that are much shorter (texts) say little of how true an estimate is
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -113,7 +114,7 @@ class Teller:
         """Time left of the whole plan, by the estimate and by how true it was so far."""
         from madx.pipeline.estimate import duration
 
-        left = sum(self.seconds.values()) * (self.took / self.expected if self.expected and self.took else 1.0)
+        left = sum(self.seconds.values()) * (self.took + SMALL) / (self.expected + SMALL)
         return f", {duration(left)} in all" if left else ""
 
     def _finished(self, progress: Progress) -> None:

@@ -196,7 +196,10 @@ def delimited(path: Source, delimiter: str, columns: Sequence[str]) -> Rows:
         return
     header = [name.strip() for name in first.fields]
     if lacking := [c for c in columns if c not in header]:
-        raise InputError(f"{path}:{first.number}: no column '{lacking[0]}'; the header has: {some(header)}")
+        raise InputError(
+            f"{path}:{first.number}: no column '{lacking[0]}'; the header has: {some(header)}. "
+            "The first line has to name the columns"
+        )
     if twice := [c for c in columns if header.count(c) > 1]:
         raise InputError(f"{path}:{first.number}: column '{twice[0]}' is there twice")
     for number, fields, _ in records:

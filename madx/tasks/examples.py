@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from madx.catalog.task import HubData
 from madx.config import InputError, nearest
 from madx.corpora.hub import HubSplit, NoSplit
-from madx.corpora.tables import Row, label_of
+from madx.corpora.tables import Row, label_of, some
 
 
 class Example(NamedTuple):
@@ -61,8 +61,12 @@ def check_label(label: str, labels: Sequence[str], where: str, hint: str = "") -
     """`hint`: what else may be wrong than this label. Raises InputError."""
     if label not in labels:
         near = nearest(label, list(labels))
-        more = f"{'' if near.endswith('?') else '.'} {hint}" if hint else ""
-        raise InputError(f"{where}: label '{label[:40]}' is not in the task's set{near}{more}")
+        known = f" The set: {some(labels)}." if near.endswith("?") else "."
+        more = f" {hint}" if hint else ""
+        raise InputError(
+            f"{where}: label '{label[:40]}' is not in the task's set{near}{known} "
+            f"Other tags are another task, which lists them: tasks/NAME.toml.{more}"
+        )
     return label
 
 

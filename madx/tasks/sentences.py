@@ -23,8 +23,7 @@ from madx.tasks.word_tables import has_header, of_table
 TAB = "\t"
 UPOS, WORD = 3, 1  # CoNLL-U's columns, from 0
 _HINT = (
-    "are the columns swapped? is the first line a header? `label_column = N`, from 0, in the task's file says which "
-    "column"
+    "are the columns swapped? is the first line a header? `label_column` in the task's file, counted from 0, says which"
 )
 _BLANKS = re.compile(" +")
 _COMMENT = re.compile(r"# ?(newdoc|newpar|[\w.:\[\]-]+( \w+)* ?=)")
@@ -89,7 +88,9 @@ def _of_columns(path: Path, spec: TaskSpec, fits: Callable[[str], bool]) -> Sent
         return f"{path}:{numbers[i][j]}"
 
     check_words(words, where)
-    return Sentences(words, labels, where, layout, skipped, f"Column {label + 1} was read: {_HINT}")
+    return Sentences(
+        words, labels, where, layout, skipped, f"Column {label + 1} was read (label_column = {label}): {_HINT}"
+    )
 
 
 def _every(sentences: Iterable[Rows]) -> Iterator[tuple[int, list[str]]]:

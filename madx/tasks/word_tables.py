@@ -77,7 +77,9 @@ def _columns(header: Record, columns: Columns, where: str) -> tuple[int, list[in
         labels = [exact.index(columns.label)]
     if words is None or not labels:
         what = "words (word, token, tokens)" if words is None else "labels (tag, label, tags, ner_tags, upos)"
-        raise InputError(f"{where}: no column with the {what}; there are: {some(exact)}")
+        raise InputError(
+            f"{where}: no column with the {what}; there are: {some(exact)}. The first line has to name the columns"
+        )
     number = next((plain.index(name) for name in _NUMBERS if name in plain and plain.index(name) != words), None)
     return words, labels, number
 

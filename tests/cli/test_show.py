@@ -54,7 +54,9 @@ def test_a_finished_step_is_one_line_with_its_warnings(pipe: tuple[Teller, io.St
 
 def test_what_is_left_in_all_is_told_and_corrected_by_what_was_seen(pipe: tuple[Teller, io.StringIO]) -> None:
     teller, out = pipe
-    teller.seconds, teller.labels = {"a": 10.0, "b": 90.0}, {"a": "adapter of swe, seed 1"}
-    teller.tell(Progress("done", 1, 2, "a", 20.0))
-    assert "[1/2] a (adapter of swe, seed 1)  20.0 s" in out.getvalue()
-    assert teller._in_all() == ", 3 min in all"
+    teller.seconds, teller.labels = {"t": 0.1, "a": 600.0, "b": 600.0}, {"a": "adapter of swe, seed 1"}
+    teller.tell(Progress("done", 1, 3, "t", 4.0))  # forty times as long as was thought, and no matter
+    assert teller._in_all() == ", 21 min in all"
+    teller.tell(Progress("done", 2, 3, "a", 1260.0))
+    assert "[2/3] a (adapter of swe, seed 1)  1260.0 s" in out.getvalue()
+    assert teller._in_all() == ", 20 min in all"

@@ -108,8 +108,8 @@ def test_labels_are_those_that_check_will_read(
     assert len(read("eng", "train")) == 300
 
 
-SWAPPED = (r"l\.tsv:1: label '\w+' .* Column 2 was read: are the columns swapped\? is the first line a header\? "
-           r"`label_column = N`, from 0, in the task's file")  # fmt: skip
+SWAPPED = (r"l\.tsv:1: label '\w+' .* Column 2 was read \(label_column = 1\): are the columns swapped\? is the first "
+           r"line a header\? `label_column` in the task's file, counted from 0")  # fmt: skip
 
 
 @pytest.mark.parametrize(
