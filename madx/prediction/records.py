@@ -61,10 +61,9 @@ def format_of(path: Path, option: str = "--format") -> Format:
     """By its extension. `option`: what else says it. Raises InputError."""
     known = _SUFFIXES.get(suffix_of(path))
     if known is None:
-        raise InputError(
-            f"{path}: its name doesn't say its format; say {option} {', '.join(FORMATS[:-1])} or jsonl "
-            "(of a word processor's file, save it as plain text)"
-        )
+        to_read = "; save a word processor's file as plain text" if option == "--format" else ""
+        formats = f"{', '.join(FORMATS[:-1])} or jsonl"
+        raise InputError(f"{path}: its name doesn't say its format; say {option} {formats}{to_read}")
     return known
 
 
