@@ -29,7 +29,7 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             if node.module == "madx":
-                found.update(f"madx.{alias.name}" for alias in node.names)
+                found.update(f"madx.{alias.name}" for alias in node.names if alias.name != "__version__")
     return found
 
 
