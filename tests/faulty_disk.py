@@ -10,7 +10,6 @@ import io
 import itertools
 import os
 import random
-import re
 import shutil
 import threading
 from collections import Counter
@@ -24,6 +23,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 
 from madx.formats import tensors
+from madx.writing import PART
 
 MAKES = {"open to write", "write", "fsync", "mkdir", "replace", "symlink", "link"}  # what a full disk refuses
 NAMES = MAKES - {"write", "fsync"} | {"open to read", "unlink", "rmdir", "chmod"}  # what a lack of permission does
@@ -105,7 +105,7 @@ class Disk:
 
     def named_in(self, line: str) -> bool:
         """Whether it names a file that was struck, by the name that it was to have, or its folder."""
-        meant = [re.sub(r"\.([^/]*)\.[0-9a-f]{12}\.part", r"\1", path) for path in self.struck]
+        meant = [PART.sub(r"\1", path) for path in self.struck]
         names = {name for path in (*self.struck, *meant) for name in (os.path.dirname(path), os.path.basename(path))}
         names |= {os.path.relpath(os.path.dirname(path), self.root) for path in meant} - {"."}
         return any(name in line for name in names)

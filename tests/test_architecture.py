@@ -29,8 +29,12 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             if node.module == "madx":
-                found.update(f"madx.{alias.name}" for alias in node.names if alias.name != "__version__")
+                found.update(f"madx.{name}" for name in (alias.name for alias in node.names) if is_module(name))
     return found
+
+
+def is_module(name: str) -> bool:
+    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
 
 
 def room(module: str) -> str:

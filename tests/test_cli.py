@@ -29,6 +29,12 @@ def test_help_imports_neither_torch_nor_transformers() -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
 
 
+def test_a_project_is_begun_without_torch() -> None:
+    code = "import sys\nimport madx.pipeline.init\nprint([m for m in ('torch', 'transformers') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("command", ["languages", "tasks", "models"])
 def test_the_catalogue_is_printed(command: str) -> None:
     lines = madx(command).stdout.splitlines()

@@ -11,6 +11,7 @@ from madx.corpora.characters import Characters
 
 Encode = Callable[[list[str]], Iterable[list[int]]]  # texts to the ids of each, without special tokens
 BATCH = 1_000
+ENOUGH = 300  # lines, from which on a language's own adapter is taken by itself; README, "what it is worth"
 
 
 class Health(Frozen):

@@ -18,10 +18,9 @@ from madx.catalog.task import read_task
 from madx.config import InputError
 from madx.corpora.clean import Cleaner
 from madx.corpora.documents import documents, files_of
-from madx.corpora.health import Health, by_tokenizer
+from madx.corpora.health import ENOUGH, Health, by_tokenizer
 from madx.encoders.reference import resolve_encoder
 from madx.foreign import read_toml
-from madx.pipeline.merges import ENOUGH
 from madx.pipeline.project import QUICKSTART
 from madx.tasks.kinds import kind_of
 from madx.writing import new_folder, write_text
@@ -97,12 +96,9 @@ def init(
             plain = {"name": about.name, "script": about.script, "family": list(about.family)}
             write_text(new / "languages" / f"{about.code}.toml", tomli_w.dumps(plain))
         shutil.copyfile(QUICKSTART / "eng.txt", new / "text" / ENGLISH)
-        few = (
-            [f"more text: {lines:,} lines are very little, adapters were tried from {ENOUGH} on"]
-            if lines < ENOUGH
-            else []
-        )
-        missing = [*few, f"more English text than the quick start's: text/{ENGLISH} can be replaced", *labelled.missing]
+        missing = [f"more English text than the quick start's: text/{ENGLISH} can be replaced", *labelled.missing]
+        if lines < ENOUGH:
+            missing.insert(0, f"more text: {lines:,} lines are very little, adapters were tried from {ENOUGH} on")
         if labelled.files:
             _write(labelled, task, new)
         recipe = _recipe(folder.name, about, own, task, model, words, labelled.of_quickstart)

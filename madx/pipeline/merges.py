@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from madx.catalog.uriel import nearness_by
+from madx.corpora.health import ENOUGH
 from madx.stages.arithmetic import Arithmetic
 from madx.stages.ensemble import Ensemble
 from madx.stages.merge import MergedAdapter, Weighted, softmax, softmax_of_nearness
@@ -13,8 +14,6 @@ from madx.step import AdapterStep
 
 if TYPE_CHECKING:
     from madx.pipeline.planner import Planner
-
-ENOUGH = 300  # lines, from which on a language's own adapter is taken by itself; README, "what it is worth"
 
 Weigh = Callable[["Planner", str, "list[str]"], "list[float]"]
 

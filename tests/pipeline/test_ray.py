@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.killing import KILLS, kill_often, weights
+from tests.pipeline.killing import STORE, kill_often, many_kills, undisturbed, weights
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'madx-adapters[ray]'")
 SETTINGS = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=200")
@@ -24,11 +24,11 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
 
 def worker_of(pattern: str, driver: "subprocess.Popen[str]", after: int = 0) -> int:
     """The process that makes a step, once it has written a checkpoint; another one than `after`."""
-    store, deadline = Path("results/.store"), time.monotonic() + 240
+    deadline = time.monotonic() + 240
     while True:
-        for note in store.glob(f"{pattern}/.running.json"):
+        for note in STORE.glob(f"{pattern}/.running.json"):
             pid = int(json.loads(note.read_text())["pid"])
-            if pid != after and list(store.glob(f"{pattern}/checkpoint-*.pt")):
+            if pid != after and list(STORE.glob(f"{pattern}/checkpoint-*.pt")):
                 return pid
         assert driver.poll() is None, driver.communicate()[1]
         assert time.monotonic() < deadline
@@ -41,23 +41,18 @@ def test_ray_makes_the_same_bytes_whatever_is_killed(project: Path) -> None:
     assert worker != driver.pid
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    assert not list(Path("results/.store").glob("language-swe-*/done.json"))
+    assert not list(STORE.glob("language-swe-*/done.json"))
     driver = start("--engine", "ray", "--jobs", "2")
     os.kill(worker_of("language-swe-*", driver, after=worker), signal.SIGKILL)
     _, error = driver.communicate()
     assert driver.returncode == 0, error
     assert "its worker is gone" in error
-    alone = start("--results", "alone")
-    assert alone.communicate() and alone.returncode == 0  # noqa: PT018
-    assert weights(Path("results/.store")) == weights(Path("alone/.store")) != {}
+    assert weights(STORE) == undisturbed(start("--results", "alone")) != {}
     assert Path("results/tiny/scores.csv").read_text() == Path("alone/tiny/scores.csv").read_text()
 
 
-@pytest.mark.skipif(
-    not KILLS, reason="MADX_ENGINE_KILLS names no number: `make hostile` kills drivers and workers often"
-)
+@many_kills
 def test_many_kills_lose_nothing(project: Path) -> None:
-    alone = start("--results", "alone")
-    assert alone.communicate() and alone.returncode == 0  # noqa: PT018
-    killed = kill_often(lambda: start("--engine", "ray", "--jobs", "2"), weights(Path("alone/.store")), seed=1)
+    want = undisturbed(start("--results", "alone"))
+    killed = kill_often(lambda: start("--engine", "ray", "--jobs", "2"), want, seed=1)
     print(f"Ray: {killed['driver']} drivers and {killed['worker']} workers killed")

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.killing import KILLS, STORE, kill_often, weights
+from tests.pipeline.killing import STORE, kill_often, many_kills, undisturbed, weights
 from tests.pipeline.slurm_here import slurm_here, why_not
 
 pytest.importorskip("submitit", reason="submitit is not installed: pip install 'madx-adapters[slurm]'")
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM: {why_not()}")
 SETTINGS = ("--set", 'methods=["madx"]', "--set", "seeds=[1]", "--set", "language_adapter.steps=600")
+PLAIN = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
@@ -64,17 +65,12 @@ def test_slurm_makes_the_same_bytes_whatever_happens(project: Path, slurm: dict[
     to_running_jobs(slurm)
     _, error = driver.communicate()
     assert driver.returncode == 0, error
-    alone = start({**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}, "--results", "alone")
-    assert alone.communicate() and alone.returncode == 0  # noqa: PT018
-    assert weights(STORE) == weights(Path("alone/.store")) != {}
+    assert weights(STORE) == undisturbed(start(PLAIN, "--results", "alone")) != {}
     assert Path("results/tiny/scores.csv").read_text() == Path("alone/tiny/scores.csv").read_text()
 
 
-@pytest.mark.skipif(
-    not KILLS, reason="MADX_ENGINE_KILLS names no number: `make hostile` kills drivers and workers often"
-)
+@many_kills
 def test_many_kills_lose_nothing(project: Path, slurm: dict[str, str]) -> None:
-    alone = start({**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}, "--results", "alone")
-    assert alone.communicate() and alone.returncode == 0  # noqa: PT018
-    killed = kill_often(lambda: start(slurm, "--engine", "slurm"), weights(Path("alone/.store")), seed=2)
+    want = undisturbed(start(PLAIN, "--results", "alone"))
+    killed = kill_often(lambda: start(slurm, "--engine", "slurm"), want, seed=2)
     print(f"SLURM: {killed['driver']} drivers and {killed['worker']} workers killed")
