@@ -17,7 +17,7 @@ def catalogue() -> Catalogue:
 
 
 def test_every_language_loads(catalogue: Catalogue) -> None:
-    assert len(catalogue.languages) == 512
+    assert len(catalogue.languages) == 519
     assert sum(bool(language.text) for language in catalogue.languages.values()) > 480
     aliases = [alias for language in catalogue.languages.values() for alias in language.aliases]
     assert len(aliases) == len(set(aliases))

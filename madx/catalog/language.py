@@ -10,6 +10,7 @@ from pydantic import Field
 
 from madx.config import PLACE, Frozen, InputError, nearest, validate
 
+CODE = r"^[a-z]{3}(-[A-Z][a-z]{3})?$"  # ISO 639-3, and a second script's
 # scripts written without spaces between words
 UNSPACED = {"Hani", "Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"}
 
@@ -36,7 +37,7 @@ class TextSource(Frozen):
 class Language(Frozen):
     """`languages/CODE.toml`. The code is ISO 639-3, with `-Script` for a second script."""
 
-    code: str = Field(pattern=r"^[a-z]{3}(-[A-Z][a-z]{3})?$")
+    code: str = Field(pattern=CODE)
     name: str
     script: str = Field(pattern=r"^[A-Z][a-z]{3}$")
     family: tuple[str, ...] = ()

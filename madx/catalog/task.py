@@ -63,6 +63,7 @@ class TaskSpec(Frozen):
     metric: str  # the primary one
     labels: tuple[str, ...] = ()  # of entities in any scheme; kept in IOB2
     outside: tuple[str, ...] = ()  # entity types that are read as O
+    read_as: dict[str, str] = {}  # other labels (STTS's NN), or other types of entities, that are labels of the task
     label_column: int | None = None  # tagging: which column (from 0) holds the label; none: the one that fits
     columns: Columns = Columns()
     images: Annotated[tuple[str, ...], PLACE] = ()  # retrieval: .safetensors files, a vector for each image by name
@@ -83,6 +84,21 @@ class TaskSpec(Frozen):
     @classmethod
     def _labels_in_iob2(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
         return labels if len(set(labels)) != len(labels) else _in_iob2(labels)
+
+    @model_validator(mode="after")
+    def _read_as_labels(self) -> "TaskSpec":
+        types = {label.partition("-")[2] for label in self.labels}
+        for label, meant in self.read_as.items():
+            if meant not in self.labels and meant not in types - {""}:
+                raise ValueError(f"read_as: '{label}' is '{meant}', which is no label of the task")
+        return self
+
+    def own_label(self, label: str) -> str:
+        """What the task calls a label of its data: see `read_as`."""
+        letter, _, kind = label.partition("-")
+        if label not in self.read_as and letter in SCHEME_LETTERS and kind in self.read_as:
+            return f"{letter}-{self.read_as[kind]}"
+        return self.read_as.get(label, label)
 
     def hub_data(self, language: str) -> HubData | None:
         config = self.data[language].hub

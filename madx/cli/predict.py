@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -62,6 +63,8 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Label text, tables, CoNLL-U or JSON lines with a trained task adapter and the languages' adapters."""
+    from madx.catalog.find import Catalogue
+    from madx.catalog.language import CODE
     from madx.prediction.models import adapter_options
     from madx.prediction.predictor import Predictor
     from madx.prediction.records import format_of
@@ -71,6 +74,8 @@ def predict(
         raise InputError("standard input has no name that says its format; say --format text, tsv, conllu or jsonl")
     if file is not None and not file.exists():
         raise InputError(f"{file}: no such file")
+    if language is not None and re.fullmatch(CODE, language) is None:  # a code may be a new language's
+        Catalogue().language(language, f"--language {language}")
     read_as = _format("--format", format_) if format_ else format_of(file or Path())
     write_as = _format("--to", to) if to else format_of(output, "--to") if output else None
     predictor = Predictor(

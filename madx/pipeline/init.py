@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import regex
 import tomli_w
 
 from madx.catalog.find import Catalogue
-from madx.catalog.language import Language, TextSource
+from madx.catalog.language import CODE, Language, TextSource
 from madx.catalog.task import read_task
 from madx.config import InputError
 from madx.corpora.clean import Cleaner
@@ -28,14 +29,6 @@ from madx.writing import new_folder, write_text
 SAMPLE = 2000  # lines that the language is told by
 LOOKED_AT = 300  # and by which what the tokenizer makes of it
 SOURCE, ENGLISH = "eng", "quickstart-eng.txt"
-SCRIPTS = {
-    "Latn": r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]", "Cyrl": r"[\u0400-\u052f]", "Grek": r"[\u0370-\u03ff\u1f00-\u1fff]",
-    "Arab": r"[\u0600-\u06ff\u0750-\u077f]", "Hebr": r"[\u0590-\u05ff]", "Deva": r"[\u0900-\u097f]",
-    "Beng": r"[\u0980-\u09ff]", "Taml": r"[\u0b80-\u0bff]", "Telu": r"[\u0c00-\u0c7f]", "Geor": r"[\u10a0-\u10ff]",
-    "Armn": r"[\u0530-\u058f]", "Ethi": r"[\u1200-\u137f]", "Thai": r"[\u0e00-\u0e7f]", "Laoo": r"[\u0e80-\u0eff]",
-    "Khmr": r"[\u1780-\u17ff]", "Mymr": r"[\u1000-\u109f]", "Tibt": r"[\u0f00-\u0fff]", "Hang": r"[\uac00-\ud7af]",
-    "Jpan": r"[\u3040-\u30ff]", "Hans": r"[\u4e00-\u9fff]",
-}  # fmt: skip
 
 
 class Made(NamedTuple):
@@ -145,21 +138,28 @@ def _language(catalogue: Catalogue, asked: str, name: str | None, sample: Sequen
     try:
         return catalogue.language(asked, "--language"), True
     except InputError:
-        if re.fullmatch(r"[a-z]{3}(-[A-Z][a-z]{3})?", asked) is None:
+        if re.fullmatch(CODE, asked) is None:
             raise
     if name is None:
         raise InputError(f"'{asked}' isn't in the catalogue; say what it is called: --name NAME")
-    return Language(code=asked, name=name, script=script_of("".join(sample[:200]))), False
+    scripts = {language.script for language in catalogue.languages.values()}
+    return Language(code=asked, name=name, script=script_of("".join(sample[:200]), scripts)), False
 
 
-def script_of(text: str) -> str:
-    """The script with the most letters; kana make it Japanese. Raises InputError where it is none of those known."""
-    counts = {script: len(re.findall(letters, text)) for script, letters in SCRIPTS.items()}
-    if counts["Jpan"] > counts["Hans"] / 20 and counts["Jpan"]:
-        return "Jpan"
+def script_of(text: str, scripts: Collection[str]) -> str:
+    """The script with the most letters; kana make it Japanese. Raises InputError where it is none of these."""
+
+    def letters(*names: str) -> int:
+        """How many letters are in these scripts, by Unicode's property Script."""
+        return len(regex.findall("[" + "".join(rf"\p{{sc={name}}}" for name in names) + "]", text))
+
+    counts = {script: letters(script) for script in sorted(set(scripts) - {"Jpan"})}
+    kana = letters("Hira", "Kana")
     best = max(counts, key=lambda script: counts[script])
+    if kana and kana > counts.get("Hani", 0) / 20 and kana + counts.get("Hani", 0) >= counts[best]:
+        return "Jpan"
     if not counts[best]:
-        raise InputError("the text's script isn't one that `madx init` knows; write languages/CODE.toml yourself")
+        raise InputError("the text's script is none of the catalogue's; write languages/CODE.toml yourself")
     return best
 
 

@@ -113,14 +113,16 @@ class Chosen(NamedTuple):
         """Raises InputError where nothing answers for the language."""
         if language is None:
             if self.any_language is None:
-                raise InputError(f"{where}: in which language? Say --language, or give each line a 'language'")
+                raise InputError(
+                    f"{where}: in which language? Say it (--language, language=), or give each line a 'language'"
+                )
             return self.any_language
         found = self.languages.get(self.aliases.get(language.lower(), language), self.any_language)
         if found is None:
-            anything = f"; --method {' or '.join(self.any_language_by)}: any language" if self.any_language_by else ""
+            anything = f"; by method {' or '.join(self.any_language_by)}: any language" if self.any_language_by else ""
             raise InputError(
                 f"{where}: no model for '{language}'{_known(language, sorted(self.languages))} "
-                f"(with its adapter, --adapter {language}=ADDRESS{anything})"
+                f"(with its adapter: --adapter {language}=ADDRESS, adapters={{'{language}': ADDRESS}}{anything})"
             )
         return found
 
@@ -185,7 +187,7 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
     if method is not None:
         _named("method", method, list(dict.fromkeys(model.method for model in rows)), folder)
     if seed is not None and seed not in {model.seed for model in rows}:
-        raise InputError(f"--seed {seed}: the run has {', '.join(sorted({str(model.seed) for model in rows}))}")
+        raise InputError(f"seed {seed}: the run has {', '.join(sorted({str(model.seed) for model in rows}))}")
     methods = dict.fromkeys(m.method for m in rows)
     any_language = tuple(name for name in methods if _for_any_language([m for m in rows if m.method == name]))
     rows = [m for m in rows if method in (None, m.method) and seed in (None, m.seed)]

@@ -59,7 +59,7 @@ def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
 
 def _example(i: int, row: Row, names: Columns, spec: TaskSpec, where: str) -> Example:
     texts = (text_of(row, names.text, where), text_of(row, names.pair, where) if names.pair else None)
-    return Example(str(i), texts, labelled(row, names.label, spec.labels, where))
+    return Example(str(i), texts, labelled(row, names.label, spec.labels, where, spec.own_label))
 
 
 def contents(examples: Sequence[Example]) -> Contents:

@@ -65,7 +65,7 @@ def check_label(label: str, labels: Sequence[str], where: str, hint: str = "") -
         more = f" {hint}" if hint else ""
         raise InputError(
             f"{where}: label '{label[:40]}' is not in the task's set{near}{known} "
-            f"Other tags are another task, which lists them: tasks/NAME.toml.{more}"
+            f"Other tags are another task, tasks/NAME.toml, which lists them; or its [read_as] says what each is.{more}"
         )
     return label
 
@@ -78,9 +78,11 @@ class Reading(NamedTuple):
     skipped: Counter[str] = Counter()
 
 
-def labelled(row: Row, column: str, labels: Sequence[str], where: str) -> str:
-    """The label of a row of a table. Raises InputError."""
-    label = label_of(row, column, where)
+def labelled(
+    row: Row, column: str, labels: Sequence[str], where: str, own: Callable[[str], str] = lambda label: label
+) -> str:
+    """The label of a row of a table; `own`: what the task calls it. Raises InputError."""
+    label = own(label_of(row, column, where))
     if label == "-1" and label not in labels:
         raise InputError(f"{where}: label -1 marks examples whose labels are not published; take another split")
     return check_label(label, labels, where)

@@ -74,7 +74,11 @@ def _arc(fields: list[str], words: int, spec: TaskSpec, where: str) -> tuple[int
         raise InputError(f"{where}: head '{fields[6][:40]}' is no number")
     if len(fields[6]) > 9 or int(fields[6]) > words:
         raise InputError(f"{where}: head {fields[6][:40]}, but the sentence has {words} words")
-    return int(fields[6]), check_label(fields[7].partition(":")[0], spec.labels, where)
+    return int(fields[6]), _relation(fields[7], spec, where)
+
+
+def _relation(label: str, spec: TaskSpec, where: str) -> str:
+    return check_label(spec.own_label(label).partition(":")[0], spec.labels, where)
 
 
 def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
@@ -86,7 +90,7 @@ def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
         if not all(isinstance(column, list) for column in columns) or len(set(map(len, columns))) != 1:
             raise InputError(f"{where}: 'tokens', 'head' and 'deprel' should be lists of one length")
         arcs = zip(row["head"], row["deprel"], strict=True)
-        gold = [(int(head_), check_label(relation.partition(":")[0], spec.labels, where)) for head_, relation in arcs]
+        gold = [(int(head_), _relation(relation, spec, where)) for head_, relation in arcs]
         examples.append(Example(str(i), row["tokens"], gold))
     return Reading(examples, "Hub")
 

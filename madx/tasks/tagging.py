@@ -63,7 +63,8 @@ def read_hub(hub: HubData, split: str, spec: TaskSpec) -> Reading:
 
 
 def _fits(spec: TaskSpec, label: str) -> bool:
-    """Whether a label is the task's, or one of an entity that is its own in another scheme."""
+    """Whether a label is the task's, or is read as one, or one of an entity that is its own in another scheme."""
+    label = spec.own_label(label)
     if label in spec.labels or label in spec.outside:
         return True
     letter, _, kind = label.partition("-")
@@ -79,6 +80,8 @@ def _reading(found: Sentences, spec: TaskSpec, source: str) -> Reading:
                 # a slip is somewhere; what is wrong with the first word is wrong with the file
                 check_label(label, spec.labels, found.where(i, j), found.hint if i == j == 0 else "")
     labels, layout = found.labels, found.layout
+    if spec.read_as:
+        labels = [[spec.own_label(label) for label in tags] for tags in labels]
     if are_entities(spec.labels):
         labels, scheme = _in_iob2(_with_o(labels, lambda label: label in spec.outside), source)
         layout = f"{layout}, {scheme}"

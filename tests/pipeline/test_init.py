@@ -149,7 +149,7 @@ def test_settings_fit_the_amount_of_text(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("swedsh", None, "en mening om havet\n", "unknown language 'swedsh', did you mean 'swedish'"),
         ("qaa", None, "en mening om havet\n", "'qaa' isn't in the catalogue; say what it is called: --name NAME"),
-        ("qaa", "Mine", "12345678901234\n", "the text's script isn't one that"),
+        ("qaa", "Mine", "12345678901234\n", "the text's script is none of the catalogue's"),
         ("swe", None, "\n\n", "no line of text in it"),
         ("swe", None, '{"text": "x"}\n', "this is JSON"),
     ],
@@ -189,8 +189,14 @@ def test_scripts() -> None:
         "Hví ikki": "Latn",
         "Привет": "Cyrl",
         "ไทย": "Thai",
-        "中文字": "Hans",
+        "中文字": "Hani",
         "日本語のことば": "Jpan",
         "አማርኛ": "Ethi",
+        "ગુજરાતી Latin": "Gujr",
+        "ߒߞߏ": "Nkoo",
+        "ތާނަ": "Thaa",
+        "ⵜⵉⴼⵉⵏⴰⵖ": "Tfng",
+        "한국어": "Hang",
     }
-    assert {script_of(sample): sample for sample in known} == {v: k for k, v in known.items()}
+    scripts = {language.script for language in Catalogue().languages.values()}
+    assert {sample: script_of(sample, scripts) for sample in known} == known

@@ -114,15 +114,15 @@ def test_prediction_equals_evaluation(project: Path) -> None:
     with pytest.raises(InputError) as refused:
         alone.predict(["x"], "fao")
     assert str(refused.value) == (
-        "item 1: no model for 'fao'; known: eng, swe (with its adapter, --adapter fao=ADDRESS; "
-        "--method task-only or full: any language)"
+        "item 1: no model for 'fao'; known: eng, swe (with its adapter: --adapter fao=ADDRESS, "
+        "adapters={'fao': ADDRESS}; by method task-only or full: any language)"
     )
     asked = madx.Predictor(folder, method="task-only", seed=2, device="cpu")
     assert asked.chosen.note.endswith(": as asked")
     assert asked.predict(["hunden sover"], "fao")[0]["prediction"]["labels"]  # it is so
     with pytest.raises(InputError, match="no method 'tlr'; known: full, madx, task-only$"):
         madx.Predictor(folder, method="tlr")
-    for wrong, message in (({"method": "mad"}, "no method 'mad', did you mean 'madx'"), ({"seed": 9}, "--seed 9: the"),
+    for wrong, message in (({"method": "mad"}, "no method 'mad', did you mean 'madx'"), ({"seed": 9}, "seed 9: the"),
                            ({"task": "x"}, "no task 'x'")):  # fmt: skip
         with pytest.raises(InputError, match=message):
             madx.Predictor(folder, **wrong)  # type: ignore[arg-type]

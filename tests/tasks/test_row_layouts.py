@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from madx.catalog.task import Columns, TaskSpec
-from madx.tasks import classification, multiple_choice, tagging
+from madx.catalog.task import Columns, TaskSpec, read_task
+from madx.config import InputError
+from madx.tasks import classification, multiple_choice, parsing, tagging
 
 SIB = TaskSpec(
     name="topics", kind="classification", metric="accuracy", labels=("travel", "sports"),
@@ -62,3 +63,26 @@ def test_conll_2000_has_three_columns_with_blanks(tmp_path: Path) -> None:
     assert reading.examples[0].inputs == ["Hun", "så", "en", "hund", "."]
     assert reading.examples[0].gold == ["B-NP", "B-VP", "B-NP", "I-NP", "O"]
     assert reading.layout == "columns 1 and 3, blanks, IOB2"
+
+
+def test_other_labels_are_read_as_the_tasks_where_its_file_says_so(tmp_path: Path) -> None:
+    """Of words, of entities by their type in any scheme, of texts, and of relations."""
+
+    def task(**about: object) -> TaskSpec:
+        return read_task(tmp_path / "own.toml", about)
+
+    (tmp_path / "a.conllu").write_text("1\tHund\t_\tX\tNN\t_\t0\tROOT\t_\t_\n2\tist\t_\tX\tVAFIN\t_\t1\tSB\t_\t_\n")
+    pos = task(kind="tagging", metric="accuracy", labels=["NOUN", "AUX"], label_column=4,
+               read_as={"NN": "NOUN", "VAFIN": "AUX"})  # fmt: skip
+    assert tagging.read(tmp_path / "a.conllu", pos).examples[0].gold == ["NOUN", "AUX"]
+    arcs = task(kind="parsing", metric="las", labels=["root", "nsubj"], read_as={"ROOT": "root", "SB": "nsubj"})
+    assert parsing.read(tmp_path / "a.conllu", arcs).examples[0].gold == [(0, "root"), (1, "nsubj")]
+    (tmp_path / "a.tsv").write_text("Ada\tB-PERSON\nLove\tE-PERSON\nin\tO\nRom\tS-PLACE\n")
+    ner = task(kind="tagging", metric="span-f1", labels=["O", "B-PER", "I-PER", "B-LOC", "I-LOC"],
+               read_as={"PERSON": "PER", "PLACE": "LOC"})  # fmt: skip
+    assert tagging.read(tmp_path / "a.tsv", ner).examples[0].gold == ["B-PER", "I-PER", "O", "B-LOC"]
+    (tmp_path / "b.tsv").write_text("text\tlabel\nso gut\t1\nso la la\tneg\n")
+    mood = task(kind="classification", metric="accuracy", labels=["neg", "pos"], read_as={"1": "pos"})
+    assert [e.gold for e in classification.read(tmp_path / "b.tsv", mood).examples] == ["pos", "neg"]
+    with pytest.raises(InputError, match="read_as: '1' is 'good', which is no label of the task"):
+        task(kind="classification", metric="accuracy", labels=["neg", "pos"], read_as={"1": "good"})
