@@ -99,7 +99,7 @@ def attach(model: nn.Module, spec: BottleneckSpec | None = None, name: str = "ad
     """Places for adapters in a transformers model that you have already; with `spec`, one new adapter, active.
 
     The model's encoder is frozen, its heads aren't; the adapters are a module of it, so that `Trainer` trains them.
-    Raises InputError for a family of encoders that madx doesn't know.
+    Raises InputError for a family of encoders that madx doesn't know, and for a model that has adapters already.
     """
     encoder = attach_to(model)
     if spec is not None:

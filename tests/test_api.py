@@ -116,6 +116,13 @@ def test_what_is_no_transformers_model_is_refused() -> None:
         madx.attach(torch.nn.Linear(2, 2))
 
 
+def test_adapters_are_attached_once(encoder_folder: Callable[[str], Path]) -> None:
+    model = AutoModelForMaskedLM.from_pretrained(encoder_folder("bert"))
+    madx.attach(model)
+    with pytest.raises(madx.InputError, match="it has adapters already; add more to the encoder"):
+        madx.attach(model)
+
+
 def test_trainer_trains_attached_adapters_and_a_pipeline_uses_them(
     encoder_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,7 @@ from madx.cli.options import (
 )  # fmt: skip
 from madx.cli.show import execute, print_compared, print_plan, print_scale, print_scores
 from madx.config import InputError, RunError
-from madx.pipeline.project import project, read_recipe
+from madx.pipeline.project import earlier_results, project, read_recipe
 
 if TYPE_CHECKING:
     from madx.pipeline.engines.start import Where
@@ -65,6 +66,11 @@ def run(
         raise InputError(f"--processes {processes}: with --engine local; the others make several steps at once")
     if processes > 1 and keep_going:
         raise InputError("--keep-going: not with --processes, where all fail together")
+    earlier = None if quiet else earlier_results(recipe, results)
+    if earlier:
+        print(
+            f"note: {earlier} has steps that were finished before; --results {earlier} goes on there", file=sys.stderr
+        )
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device, shared=shared)
     if dry_run:
         from madx.pipeline.plan import look_at

@@ -16,8 +16,10 @@ def attach(model: nn.Module) -> Encoder:
 
     Its heads stay as they are. The adapters are a module of the model, so that its optimizer, `state_dict` and `to` see
     them. Where it has a masked-LM head, the inverse of an active invertible adapter stands in
-    front of the decoder. Raises InputError for another family.
+    front of the decoder. Raises InputError for another family, and for a model that has such places already.
     """
+    if hasattr(model, NAME):
+        raise InputError(f"{type(model).__name__}: it has adapters already; add more to the encoder that `attach` gave")
     config: Any = getattr(model, "config", None)
     if getattr(config, "model_type", None) is None:
         raise InputError(f"{type(model).__name__}: not a transformers model: it has no config that says its model_type")

@@ -156,11 +156,15 @@ class RunFile(_Known):
         """A language's name; its code where that is all that is known."""
         return self.languages[code].name if code in self.languages else code
 
+    def pretraining(self, code: str) -> str | None:
+        """`seen` or `unseen` by the encoder there; None: of a mean, or not known."""
+        seen = self.languages[code].seen if code in self.languages else None
+        return None if seen is None else "seen" if seen else "unseen"
+
     def labels(self, code: str) -> list[str]:
         """The groups that a target belongs to; see `madx.scores.levels.groups_of`."""
-        labels = []
+        labels = [pretraining] if (pretraining := self.pretraining(code)) else []
         if about := self.languages.get(code):
-            labels += [] if about.seen is None else ["seen" if about.seen else "unseen"]
             labels += [f"family {family}" for family in about.family]
             labels += [f"script {about.script}"] if about.script else []
         if text := self.texts.get(code):

@@ -10,6 +10,8 @@ from madx.scores.matrix import Matrix
 from madx.scores.paired import BASELINE, Difference
 from madx.scores.summary import Summary
 
+PRETRAINING = "in pretraining"
+
 
 def plain(value: float) -> str:
     """One decimal, and no -0.0."""
@@ -34,11 +36,16 @@ def row_name(run: RunFile, matrix: Matrix, target: str) -> str:
 
 
 def score_table(run: RunFile, matrix: Matrix) -> pd.DataFrame:
-    """A row per target and mean, a column per method: mean over seeds and the 95 % interval; test sentences before."""
+    """A row per target and mean, a column per method: mean over seeds and the 95 % interval.
+
+    Before them whether the encoder's pretraining had the language, where the catalogue knows, and test sentences.
+    """
     names = [row_name(run, matrix, target) for target in matrix.rows]
+    about = {PRETRAINING: [run.pretraining(target) or "" for target in matrix.rows]}
+    about = about if any(about[PRETRAINING]) else {}
     sizes = {"sentences": [f"{matrix.about(target).sentences:,}" for target in matrix.rows]}
     cells = {m: [with_interval(matrix.at(target, m)) for target in matrix.rows] for m in matrix.methods}
-    return pd.DataFrame({**sizes, **cells}, index=names)
+    return pd.DataFrame({**about, **sizes, **cells}, index=names)
 
 
 def spread_table(run: RunFile, matrix: Matrix) -> pd.DataFrame | None:
