@@ -23,6 +23,8 @@ UMASK = os.umask(0o022)  # the user's; asking for it sets it, so it is asked for
 os.umask(UMASK)
 
 
+# what the disk says; a network says other things
+OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
 PART = re.compile(r"\.([^/\\]{1,100})\.[0-9a-f]{12}\.part\b")  # what `name_beside` makes
 
 

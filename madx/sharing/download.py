@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from madx.config import InputError, RunError, first_line
 from madx.foreign import SMALL
 from madx.formats.manifest import LARGEST, WEIGHT_FILES
-from madx.writing import fsync_file
+from madx.writing import OF_DISK, fsync_file, refused
 
 TIMEOUT = float(os.environ.get("MADX_HTTP_TIMEOUT", "30"))  # seconds without a byte
 DEADLINE = float(os.environ.get("MADX_HTTP_DEADLINE", "21600"))  # seconds for a file of weights, every attempt counted
@@ -73,6 +73,8 @@ def _attempts(url: str, path: Path, stop: threading.Event) -> bool:
             if error.code in (401, 403):
                 raise InputError(f"{url}: the server refuses access ({problem})") from None
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in OF_DISK:  # another attempt is of no use
+                raise refused(error, path) from None
             problem = first_line(error)
         except Exception as error:  # http.client's own, e.g. an incomplete read
             problem = f"{type(error).__name__}: {first_line(error)}"

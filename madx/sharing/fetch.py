@@ -20,7 +20,7 @@ from madx.formats.vocabulary import without_vocabulary
 from madx.sharing.address import Address, no_folder
 from madx.sharing.download import download, limit_of
 from madx.sharing.index import INDEX, Entry, local_entries, read_index
-from madx.writing import fsync_file, io_errors, locked, remove_folder, sweep
+from madx.writing import OF_DISK, fsync_file, io_errors, locked, refused, remove_folder, sweep
 
 T = TypeVar("T")
 
@@ -122,6 +122,8 @@ def on_hub(address: Address, call: Callable[[], T], expected: type[Exception] | 
             f"{address}: the Hub can't be reached and nothing is in the cache: {first_line(error)}"
         ) from None
     except Exception as error:  # the client passes on whatever its transport raises: broken, slow, refused
+        if isinstance(error, OSError) and error.errno in OF_DISK:
+            raise refused(error) from None
         raise RunError(f"{address}: the transfer broke off ({type(error).__name__}: {first_line(error)}); "
                        "run it again; what is there already is not sent twice") from None  # fmt: skip
 

@@ -74,7 +74,7 @@ def test_every_citation_is_an_entry() -> None:
 
 
 def test_every_method_text_and_task_of_the_catalogue_is_cited() -> None:
-    """Of each paper that a method is from; those that are our own, or from the paper that is always cited, have none."""
+    """Methods of our own, and those of the paper that is always cited, have none for themselves."""
     from madx.catalog.find import Catalogue
     from madx.catalog.language import _known_sources
     from madx.pipeline.grid import GRID

@@ -1,5 +1,6 @@
 """Push and pull against a server that speaks the Hub's protocol, through the real client, and over plain HTTP."""
 
+import errno
 import functools
 import http.server
 import json
@@ -9,18 +10,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from hub_server import TOKEN, Hub
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
-from madx.config import InputError
+from madx.config import InputError, RunError
 from madx.encoders.encoder import Encoder
 from madx.formats.adapterhub import load_adapter, save_adapter
 from madx.formats.card import write_card
 from madx.formats.manifest import check, seal
 from madx.sharing.address import Address, parse_address
-from madx.sharing.fetch import fetch
+from madx.sharing.fetch import fetch, on_hub
 from madx.sharing.push import push
 
 
@@ -226,6 +228,29 @@ def test_a_folder_served_by_a_web_server(web: str, adapter: Path, tiny: Encoder,
         fetch(parse_address(f"{web}/nothing"))
     with pytest.raises(InputError, match="can't be written to"):
         push(adapter, parse_address(f"{web}/new"))
+
+
+def test_a_full_disk_is_no_fault_of_the_network(
+    web: str, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line that names the file, and no further attempt; from a web server and from the Hub."""
+    opened: list[str] = []
+
+    def full(path: Path, mode: str) -> IO[Any]:
+        opened.append(str(path))
+        return open("/dev/full", mode)
+
+    push(adapter, parse_address(str(tmp_path / "www" / "swe")))
+    monkeypatch.setattr("madx.sharing.download.open", full, raising=False)
+    with pytest.raises(RunError, match=r"^/.*: No space left on device; what was finished is safe"):
+        fetch(parse_address(f"{web}/swe"))
+    assert len(opened) == 1
+
+    def write() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/cache/blobs/x")
+
+    with pytest.raises(RunError, match=r"^/cache/blobs/x: No space left on device"):
+        on_hub(parse_address("hub:me/swe"), write)
 
 
 def test_a_changed_file_on_a_web_server(web: str, adapter: Path, tmp_path: Path) -> None:
