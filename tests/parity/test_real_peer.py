@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import write_project
 from peer_env import PYTHON, READY
 from safetensors.torch import load_file
 
+import madx
 from madx.adapters.heads import Head, HeadSpec
 from madx.adapters.setup import Stack
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
@@ -84,3 +86,36 @@ def test_the_peer_computes_the_same(model_type: str, encoder_folder, tmp_path: P
     wanted = {key: value.clone() for key, value in encoder.adapters.get("lang").state_dict().items()}
     _, adapter = load_adapter(saved, encoder)
     assert all(torch.equal(value, wanted[key]) for key, value in adapter.state_dict().items())
+
+
+def test_what_every_way_to_a_language_adapter_leaves_is_the_peers(
+    tmp_path: Path, encoder_folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Generated, merged, federated, taught, warm-started, in trees: ordinary adapters, as the store holds them."""
+    monkeypatch.chdir(tmp_path)
+    base = encoder_folder("bert")
+    write_project(tmp_path, base)
+    ways = [
+        "madx", "madx-2", "bad-x", "madx-kl", "madx-federated", "distilled-language", "madx-from-family",
+        "madx-from-generated", "hierarchical", "generated", "hyper-x", "arithmetic", "merge-mean", "merge-source",
+    ]  # fmt: skip
+    settings = [f"methods={json.dumps(ways)}", "seeds=[1]", "language_adapter.steps=3", "task_adapter.epochs=1"]
+    madx.run("recipe.toml", overrides=[*settings, "federated={ silos = 2, rounds = 2 }"], device="cpu")
+    store = Path("results", ".store")
+    folders = {path.parent.name: path.parent.resolve() for path in sorted(store.rglob("adapter_config.json"))}
+    stages = {name.partition("-")[0] for name in folders}
+    assert stages == {"language", "federated", "generated", "hyper", "node", "arithmetic", "merged", "task"}
+    job = {"base": str(base), "adapters": {name: str(folder) for name, folder in folders.items()}, "ids": IDS,
+           "out": str(tmp_path / "out.npz")}  # fmt: skip
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    script = Path(__file__).with_name("peer_states.py")
+    done = subprocess.run([PYTHON, script, tmp_path / "job.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    encoder = load_encoder(resolve_encoder(str(base)), torch.device("cpu"))
+    theirs = np.load(job["out"])
+    for name, folder in folders.items():
+        load_adapter(folder, encoder, load_as=name)
+        encoder.adapters.activate(name)
+        with torch.no_grad():
+            ours = encoder.hidden(torch.tensor(IDS)).numpy()
+        assert np.abs(ours - theirs[name]).max() < 1e-5, name
