@@ -32,7 +32,6 @@ from madx.step import Step
 from madx.tasks.batches import Tokens
 from madx.tasks.data import LabelledData
 
-SAMPLE = 200  # examples whose tokens are counted
 BYTES_A_TOKEN, TEXT_TOKENS_A_SECOND = 4, 300_000  # of text that is prepared; nothing beside a training
 EVERY_WEIGHT = 1.5  # three products of matrices where an adapter needs two
 MEASURED_TOKENS = 1024  # of an update that is measured
@@ -120,10 +119,9 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
         """Of all its features, from a sample of them."""
         name = digest(data)
         if name not in counted:
-            examples = data.load()
-            sample = examples[:: max(1, len(examples) // SAMPLE)]
+            size, sample = session.sample(data)
             features = data.kind.features(sample, tokens, data.task)
-            counted[name] = sum(sum(map(len, f.sequences)) for f in features) * len(examples) / len(sample)
+            counted[name] = sum(sum(map(len, f.sequences)) for f in features) * size / len(sample)
         return counted[name]
 
     def held_out(text: TextStage) -> float:
@@ -142,7 +140,9 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
             case HandedOut():
                 return Work()
             case TasksStage():
-                sizes = [sum(math.ceil(len(d.load()) / task.batch_size) for d in task.train) for task in step.tasks]
+                sizes = [
+                    sum(math.ceil(session.sample(d).size / task.batch_size) for d in task.train) for task in step.tasks
+                ]
                 turns = zip(shares(sizes, step.temperature), sizes, step.tasks, strict=True)
                 learnt = sum(count / size * sum(map(tokens_in, task.train)) for count, size, task in turns)
                 read = sum(sum(map(tokens_in, task.dev)) for task in step.tasks)
@@ -151,7 +151,9 @@ def _counter(encoder: Encoder, session: Session) -> Callable[[Step], Work]:
                 share = 1.0 if step.method.shared else EVERY_WEIGHT
                 learnt = step.epochs * sum(map(tokens_in, step.train))
                 if step.beside is not None:
-                    updates = step.epochs * sum(math.ceil(len(data.load()) / step.batch_size) for data in step.train)
+                    updates = step.epochs * sum(
+                        math.ceil(session.sample(data).size / step.batch_size) for data in step.train
+                    )
                     learnt += updates * step.beside.updates * step.beside.batch_tokens
                 return Work(share * learnt, step.epochs * sum(map(tokens_in, step.dev)))
             case Arithmetic():

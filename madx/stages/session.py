@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,10 +16,19 @@ from madx.encoders.reference import EncoderRef
 from madx.step import Step
 from madx.store import Store
 from madx.tasks.data import LabelledData, Statement
+from madx.tasks.examples import Example
 from madx.training.fit import Run
 from madx.training.group import Group
 
 KEPT = 5_000  # texts of a labelled data set
+SAMPLED = 200  # examples of one, whose tokens are counted
+
+
+class Sample(NamedTuple):
+    """Of a labelled data set's examples, and how many there are."""
+
+    size: int
+    examples: list[Example]
 
 
 @dataclass
@@ -33,6 +42,7 @@ class Session:
     _encoder: Encoder | None = field(default=None, init=False)
     read: dict[str, Statement] = field(default_factory=dict, init=False)  # what labelled data was found to hold
     texts: dict[str, list[str]] = field(default_factory=dict, init=False)  # and its first texts
+    _samples: dict[str, Sample] = field(default_factory=dict, init=False)
 
     def encoder(self, ref: EncoderRef) -> Encoder:
         """The encoder as it was published, without adapters; one is kept in memory."""
@@ -65,8 +75,15 @@ class Session:
         if digest(data) not in self.read:
             reading = data.read()
             self.read[digest(data)] = data.statement(reading)
+            self._samples[digest(data)] = _sample(reading.examples)
             texts = (text for example in reading.examples for text in data.kind.texts(example))
             self.texts[digest(data)] = list(islice(texts, KEPT))
+
+    def sample(self, data: LabelledData) -> Sample:
+        """Of its examples; read only where it hasn't been checked."""
+        if digest(data) not in self._samples:
+            self._samples[digest(data)] = _sample(data.load())
+        return self._samples[digest(data)]
 
     def training(self, folder: Path, seed: int, label: str) -> Run:
         """Where and how a training runs here; `label` is what its progress is called."""
@@ -74,3 +91,7 @@ class Session:
             folder, seed, self.device, self.trackers,
             watch=lambda done, total, numbers: self.watch(label, done, total, numbers), group=self.group,
         )  # fmt: skip
+
+
+def _sample(examples: list[Example]) -> Sample:
+    return Sample(len(examples), examples[:: max(1, len(examples) // SAMPLED)])
