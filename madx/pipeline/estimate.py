@@ -37,6 +37,7 @@ EVERY_WEIGHT = 1.5  # three products of matrices where an adapter needs two
 MEASURED_TOKENS = 1024  # of an update that is measured
 LONG = 0.5  # seconds, beside which what the first time costs more is little
 DAY = 24 * 3600
+SMALL_START = 3_000 * 2_048  # tokens of stage one, below which there is little to save
 
 
 class Work(NamedTuple):
@@ -246,11 +247,14 @@ def advice(plan: Plan, seconds: dict[str, float]) -> str | None:
         by_stage[step.stage] = by_stage.get(step.stage, 0.0) + seconds.get(step.name, 0.0)
     longest = max(by_stage, key=lambda stage: by_stage[stage])
     settings = plan.recipe.language_adapter
-    change = {
-        LanguageStage.stage: f"language_adapter.steps = {settings.steps} x batch_tokens = {settings.batch_tokens} are "
-        "MAD-X's on a GPU; lower both (3,000 x 2,048 at learning_rate 1e-3 for a start), or softmax = \"corpus\"",
-        TaskStage.stage: "fewer seeds, methods or epochs, or [limit] for the methods that train every weight",
-    }.get(longest, "fewer targets")  # fmt: skip
+    change = "fewer targets, methods or seeds"
+    if longest == TaskStage.stage:
+        change = "fewer seeds, methods or epochs, or [limit] for the methods that train every weight"
+    elif longest == LanguageStage.stage and settings.steps * settings.batch_tokens > SMALL_START:
+        change = (
+            f"fewer updates than language_adapter.steps = {settings.steps} x batch_tokens = {settings.batch_tokens} "
+            '(3,000 x 2,048 at learning_rate 1e-3 for a start), or softmax = "corpus"'
+        )
     return f"about {duration(total)} on this machine, most of it in stage '{longest}': a GPU, `mini`, or {change}"
 
 
