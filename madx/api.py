@@ -50,26 +50,34 @@ PathLike = str | Path
 HERE = Path("no recipe file")  # beside which there are no files but the working directory's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Results:
-    """A run's folder, read when it is asked for."""
+    """A run's folder, read when it is asked for. Raises InputError where a file of a run isn't there."""
 
     folder: Path
+
+    def __init__(self, folder: PathLike) -> None:
+        object.__setattr__(self, "folder", Path(folder))
+
+    def _file(self, name: str) -> Path:
+        if not (self.folder / name).is_file():
+            raise InputError(f"{self.folder}: no {name} there; a run's folder is wanted, such as results/NAME")
+        return self.folder / name
 
     @property
     def scores(self) -> pd.DataFrame:
         """A row for each cell and metric, in percent: task, metric, method, target, seed, value, ci_low, ci_high."""
-        return pd.read_csv(self.folder / "scores.csv")
+        return pd.read_csv(self._file("scores.csv"))
 
     @property
     def differences(self) -> pd.DataFrame:
         """Each two methods, method - baseline, in percentage points, paired over seeds and sentences."""
-        return pd.read_csv(self.folder / "differences.csv")
+        return pd.read_csv(self._file("differences.csv"))
 
     @property
     def about(self) -> dict[str, Any]:
         """run.json: versions, host, digests of every input, seconds and memory of every step."""
-        about: dict[str, Any] = read_json(self.folder / "run.json")
+        about: dict[str, Any] = read_json(self._file("run.json"))
         return about
 
     @property

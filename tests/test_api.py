@@ -116,6 +116,16 @@ def test_what_is_no_transformers_model_is_refused() -> None:
         madx.attach(torch.nn.Linear(2, 2))
 
 
+def test_a_folder_that_is_no_run_is_an_input_error(tmp_path: Path) -> None:
+    for wrong in (str(tmp_path), tmp_path):
+        with pytest.raises(madx.InputError, match=r"no scores\.csv there; a run's folder is wanted"):
+            _ = madx.Results(wrong).scores
+    (tmp_path / "recipe.toml").touch()
+    for project in (tmp_path, tmp_path / "recipe.toml"):
+        with pytest.raises(madx.InputError, match="a project; what predicts is its run's folder, results/NAME"):
+            madx.Predictor(project)
+
+
 def test_adapters_are_attached_once(encoder_folder: Callable[[str], Path]) -> None:
     model = AutoModelForMaskedLM.from_pretrained(encoder_folder("bert"))
     madx.attach(model)

@@ -66,11 +66,11 @@ def run(
         raise InputError(f"--processes {processes}: with --engine local; the others make several steps at once")
     if processes > 1 and keep_going:
         raise InputError("--keep-going: not with --processes, where all fail together")
-    earlier = None if quiet else earlier_results(recipe, results)
-    if earlier:
-        print(
-            f"note: {earlier} has steps that were finished before; --results {earlier} goes on there", file=sys.stderr
-        )
+    if recipe is not None and not quiet and not (results / ".store").is_dir():
+        earlier = earlier_results(recipe, results)
+        goes_on = f"{earlier} has steps that were finished before; --results {earlier} goes on there"
+        new = f"nothing is finished in {results.resolve()} yet; --results says where else results are"
+        print(f"note: {goes_on if earlier else new}", file=sys.stderr)
     planner, session = project(read_recipe(recipe, set_), recipe, data, results, catalog, device, shared=shared)
     if dry_run:
         from madx.pipeline.plan import look_at

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from madx.prediction.records import Format, Record
 
 UNKNOWN = 0.01  # share of a language's tokens above which a note says so
+MOSTLY = 0.5  # share of words that are one letter of such a script
 PART = 2000  # records that are computed at once
 
 Origin = Annotated[
@@ -129,7 +130,7 @@ def _lines(
         for start in range(0, len(records), PART)
         for one in predictor.label(records[start : start + PART], language)
     ]
-    for note in () if quiet else _unknown(labelled, language):
+    for note in () if quiet else (*_unknown(labelled, language), *_in_letters(labelled)):
         print(f"note: {note}", file=sys.stderr)
     yield from write(labelled, predictor.chosen.task, write_as)
 
@@ -145,8 +146,21 @@ def _unknown(labelled: list[Labelled], language: str | None) -> Iterator[str]:
         if count > UNKNOWN * tokens[name]:
             yield (
                 f"{name}{100 * count / tokens[name]:.0f} % of the tokens of this text are unknown to the encoder; "
-                "labels of such text mean little"
+                "labels of such text mean little; another encoder may know its letters (`madx models`)"
             )
+
+
+def _in_letters(labelled: list[Labelled]) -> Iterator[str]:
+    """Where the encoder's tokenizer divides text without blanks into letters rather than words."""
+    from madx.corpora.clean import UNSPACED_LETTER
+
+    words = [word for one in labelled for sentence in one.record.sentences for word in sentence.words]
+    found = [word for word in words if UNSPACED_LETTER.match(word)]
+    if sum(len(word) == 1 for word in found) > MOSTLY * len(found):
+        yield (
+            "text without blanks was divided as the encoder's tokenizer does, mostly into single letters; divide the "
+            "words yourself, with blanks between them, and say --pretokenized"
+        )
 
 
 def serve(

@@ -33,9 +33,9 @@ SEEN_AS = {"xlm-roberta": "xlm-r", "mdeberta": "xlm-r", "multilingual-cased": "m
 
 
 def seen_as(name: str) -> str | None:
-    """None: which languages the encoder has seen isn't known. `mini` saw those of XLM-R's that have text."""
+    """None: which languages the encoder has seen isn't known."""
     last = name.rsplit("/", 1)[-1].lower()
-    return "xlm-r" if name == "mini" else next((group for part, group in SEEN_AS.items() if part in last), None)
+    return "mini" if name == "mini" else next((group for part, group in SEEN_AS.items() if part in last), None)
 
 
 class EncoderRef(Frozen):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import regex
 import tomli_w
 
-from madx.catalog.find import Catalogue
+from madx.catalog.find import Catalogue, packaged
 from madx.catalog.language import CODE, Language, TextSource
 from madx.catalog.task import read_task
 from madx.config import InputError
@@ -180,16 +180,29 @@ def _labels(name: str, code: str, labels: Path | None, catalogue: Catalogue) -> 
             f"more English labels than the quick start's 300 sentences: delete tasks/{name}.toml and give --data DIR "
             "or a network, and the catalogue's are taken"
         ]
+    plain |= _own_names(catalogue.task_files[name])
     if labels is not None:
         spec = read_task(Path("tasks") / f"{name}.toml", plain)
-        if not kind_of(spec).read(labels, spec).examples:
-            raise InputError(f"{labels}: no examples")
+        try:
+            if not kind_of(spec).read(labels, spec).examples:
+                raise InputError(f"{labels}: no examples")
+        except InputError as error:
+            raise InputError(f"{error} (Tags of your own: docs/own-language.md, step 2)") from None
         place = f"labels/{labels.name}" if f"labels/{labels.name}" not in files else f"labels/{code}-{labels.name}"
         files[place], own[code] = labels, {"test": place}
     elif bundled.exists() or code not in catalogue.task(name).test_languages():
-        missing.append("a test set in the language: without one there is no score, only predictions; --labels FILE")
+        missing.append(
+            "a test set in the language: without one there is no score, only predictions; init's --labels FILE, "
+            f'or later [data.{code}] test = "FILE" in tasks/{name}.toml'
+        )
     plain["data"] = {**plain.get("data", {}), **own}
     return Labels(plain, files, bundled.exists(), missing)
+
+
+def _own_names(path: Path) -> dict[str, Any]:
+    """What a person's own file of a task, which stands for the catalogue's, calls the task's labels."""
+    plain = {} if path.is_relative_to(packaged()) else read_toml(path)
+    return {key: plain[key] for key in ("read_as", "label_column", "columns") if key in plain}
 
 
 def _write(labels: Labels, task: str, new: Path) -> None:

@@ -38,12 +38,11 @@ def read_recipe(path: Path | None, overrides: list[str] | None) -> Recipe:
     return load_recipe(recipe_file(path), overrides or [])
 
 
-def earlier_results(path: Path | None, results: Path) -> Path | None:
-    """Another folder of results, beside the recipe or above, that has steps, where `results` has none yet."""
-    if path is None or (results / ".store").is_dir():
-        return None
+def earlier_results(path: Path, results: Path) -> Path | None:
+    """Another folder of results, beside the recipe or above, that has steps."""
     beside = recipe_file(path).parent
-    found = (place / results.name for place in (beside, beside.resolve().parent))
+    places = (place / results.name for place in (beside, beside.resolve().parent))
+    found = (place for place in places if place.resolve() != results.resolve())
     return next((folder for folder in found if (folder / ".store").is_dir()), None)
 
 

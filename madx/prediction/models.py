@@ -163,6 +163,9 @@ def choose(origin: str, task: str | None, method: str | None, seed: int | None, 
         return _of_run(folder, task, method, seed, _fetched(adapters))
     if (folder / "run.json").exists():
         raise InputError(f"{folder}: a run without {MODELS}; run its recipe again: nothing is trained twice")
+    project = folder.parent if folder.suffix == ".toml" else folder
+    if (project / "recipe.toml").is_file() and not (project / "adapter_config.json").exists():
+        raise InputError(f"{origin}: a project; what predicts is its run's folder, results/NAME (`name` in its recipe)")
     address = parse_address(origin)
     if method is not None or seed is not None:
         raise InputError(f"{origin}: not a run's folder, so there is no method and no seed to choose")

@@ -99,6 +99,8 @@ class Predictor:
         """
         from madx.prediction.writers import as_row
 
+        if isinstance(items, str):
+            raise InputError("items: one text; a list of texts is wanted, [text] for one")
         reader = self.reader(pretokenized)
         records = [reader.record(item, f"item {number}") for number, item in enumerate(items, 1)]
         return [as_row(labelled, self.chosen.task) for labelled in self.label(records, language)]

@@ -74,6 +74,7 @@ class LabelledData(Frozen):
             change = romaniser(self.language)
             examples = [e._replace(inputs=everywhere(change, e.inputs)) for e in examples]
         layout = "; ".join(dict.fromkeys(reading.layout for reading in readings))
+        layout += ", labels by [read_as]" if self.task.read_as else ""
         return Reading(examples, layout, sum((reading.skipped for reading in readings), Counter()))
 
     def statement(self, reading: Reading) -> Statement:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from madx.catalog.task import SCHEME_LETTERS, HubData, TaskSpec
 from madx.config import InputError
-from madx.corpora.tables import Row
+from madx.corpora.tables import Row, some
 from madx.tasks.entropy import mean_entropy
 from madx.tasks.examples import Contents, Example, Feature, Reading, check_label, hub_rows, named, of_all_words
 from madx.tasks.flexible import load_head as load_head
@@ -78,7 +78,10 @@ def _reading(found: Sentences, spec: TaskSpec, source: str) -> Reading:
         for j, label in enumerate(tags):
             if not known[label]:
                 # a slip is somewhere; what is wrong with the first word is wrong with the file
-                check_label(label, spec.labels, found.where(i, j), found.hint if i == j == 0 else "")
+                others = sorted(other for other, fits in known.items() if not fits and other != label)
+                more = f"Nor are {some(others)}. " if others else ""
+                hint = more + (found.hint if i == j == 0 else "")
+                check_label(label, spec.labels, found.where(i, j), hint.rstrip())
     labels, layout = found.labels, found.layout
     if spec.read_as:
         labels = [[spec.own_label(label) for label in tags] for tags in labels]

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tomli_w
 from typer.testing import CliRunner
 
 from madx.catalog.find import Catalogue
 from madx.cli import app
 from madx.config import InputError
+from madx.foreign import read_toml
 from madx.pipeline.init import init, script_of
 from madx.pipeline.project import QUICKSTART
 from madx.tasks.data import Split, labelled_data
@@ -161,6 +163,23 @@ def test_a_wrong_start_is_one_line_and_leaves_nothing(
     with pytest.raises(InputError, match=message):
         init([tmp_path / "a.txt"], tmp_path / "project", language, name, "pos", None, "mini")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_tags_of_ones_own_are_read_by_ones_own_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled English labels stay; what the person's file calls the task's labels is taken over."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "l.tsv").write_text("hunden\tNN\nser\tVV\nhavet\tNN\n")
+    path = text(tmp_path / "a.txt")
+    with pytest.raises(InputError, match=r"l\.tsv:1: label 'NN' .*Nor are VV\. .*Tags of your own: docs/own-language"):
+        init([path], tmp_path / "to", "swe", None, "pos", tmp_path / "l.tsv", "mini")
+    (tmp_path / "tasks").mkdir()
+    own = read_toml(QUICKSTART / "tasks" / "pos.toml") | {"read_as": {"NN": "NOUN", "VV": "VERB"}}
+    (tmp_path / "tasks" / "pos.toml").write_text(tomli_w.dumps(own))
+    init([path], tmp_path / "to", "swe", None, "pos", tmp_path / "l.tsv", "mini")
+    made = read_toml(tmp_path / "to" / "tasks" / "pos.toml")
+    assert made["read_as"] == {"NN": "NOUN", "VV": "VERB"}
+    assert set(made["data"]) == {"eng", "swe"}
+    assert len(list((tmp_path / "to" / "labels").iterdir())) == 4
 
 
 def test_labels_that_the_task_cannot_read_stop_it(tmp_path: Path) -> None:

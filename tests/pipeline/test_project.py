@@ -17,7 +17,6 @@ def test_steps_beside_a_recipe_or_above_it_are_named_where_there_are_none_yet(
     assert earlier_results(Path("recipe.toml"), Path("results")) is None  # nothing anywhere
     (tmp_path / "results" / ".store").mkdir(parents=True)  # run from above, as `madx init` says
     assert earlier_results(Path("recipe.toml"), Path("results")) == tmp_path / "results"
-    assert earlier_results(None, Path("results")) is None  # the quick start
     monkeypatch.chdir(tmp_path)
     assert earlier_results(Path("mine"), Path("results")) is None  # it goes on here
     elsewhere = tmp_path / "elsewhere"

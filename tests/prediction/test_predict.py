@@ -111,6 +111,8 @@ def test_prediction_equals_evaluation(project: Path) -> None:
     assert predictor.chosen.note.endswith(": the best on the source's dev set")
     alone = madx.Predictor(folder, method="madx", device="cpu")
     assert alone.chosen.note.endswith(": as asked; of its seeds the best on the source's dev set")
+    with pytest.raises(InputError, match="items: one text; a list of texts is wanted"):
+        alone.predict("x", "swe")
     with pytest.raises(InputError) as refused:
         alone.predict(["x"], "fao")
     assert str(refused.value) == (
