@@ -10,11 +10,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from torch import nn
 
 from madx.adapters.setup import Average, BatchSplit, Fuse, Parallel, Split, Stack
@@ -31,13 +29,12 @@ from madx.formats.manifest import read_manifest
 from madx.pipeline.helpers import make
 from madx.pipeline.project import project, read_recipe
 from madx.pipeline.recipe import Recipe, recipe_from
+from madx.pipeline.results import Results
 from madx.pipeline.run import Progress
 from madx.pipeline.whole import run_steps, run_whole
 from madx.prediction.predictor import Predictor
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
-from madx.stages.predictions import predictions_path, read_predictions
-from madx.writing import read_json
 
 __all__ = [
     "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel",
@@ -48,49 +45,6 @@ __all__ = [
 Tell = Callable[[Progress], None]
 PathLike = str | Path
 HERE = Path("no recipe file")  # beside which there are no files but the working directory's
-
-
-@dataclass(frozen=True, init=False)
-class Results:
-    """A run's folder, read when it is asked for. Raises InputError where a file of a run isn't there."""
-
-    folder: Path
-
-    def __init__(self, folder: PathLike) -> None:
-        object.__setattr__(self, "folder", Path(folder))
-
-    def _file(self, name: str) -> Path:
-        if not (self.folder / name).is_file():
-            raise InputError(f"{self.folder}: no {name} there; a run's folder is wanted, such as results/NAME")
-        return self.folder / name
-
-    @property
-    def scores(self) -> pd.DataFrame:
-        """A row for each cell and metric, in percent: task, metric, method, target, seed, value, ci_low, ci_high."""
-        return pd.read_csv(self._file("scores.csv"))
-
-    @property
-    def differences(self) -> pd.DataFrame:
-        """Each two methods, method - baseline, in percentage points, paired over seeds and sentences."""
-        return pd.read_csv(self._file("differences.csv"))
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """run.json: versions, host, digests of every input, seconds and memory of every step."""
-        about: dict[str, Any] = read_json(self._file("run.json"))
-        return about
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        return self.folder / "report.html"
-
-    def predictions(self, task: str, method: str, target: str, seed: int) -> pd.DataFrame:
-        """Id, gold and predicted value of every test example. Raises InputError where there is no such cell."""
-        path = predictions_path(self.folder, task, method, target, seed)
-        if not path.exists():
-            raise InputError(f"{path}: no such cell in this run")
-        return pd.DataFrame(read_predictions(path)._asdict())
 
 
 def load_encoder(name: str = "mini", device: str = "auto", precision: Precision = "auto") -> Encoder:
