@@ -23,6 +23,7 @@ from madx.corpora.health import ENOUGH, Health, by_tokenizer
 from madx.encoders.reference import resolve_encoder
 from madx.foreign import read_toml
 from madx.pipeline.project import QUICKSTART
+from madx.tasks.examples import UnknownLabel
 from madx.tasks.kinds import kind_of
 from madx.writing import new_folder, write_text
 
@@ -186,7 +187,7 @@ def _labels(name: str, code: str, labels: Path | None, catalogue: Catalogue) -> 
         try:
             if not kind_of(spec).read(labels, spec).examples:
                 raise InputError(f"{labels}: no examples")
-        except InputError as error:
+        except UnknownLabel as error:
             raise InputError(f"{error} (Tags of your own: docs/own-language.md, step 2)") from None
         place = f"labels/{labels.name}" if f"labels/{labels.name}" not in files else f"labels/{code}-{labels.name}"
         files[place], own[code] = labels, {"test": place}
@@ -201,7 +202,7 @@ def _labels(name: str, code: str, labels: Path | None, catalogue: Catalogue) -> 
 
 def _own_names(path: Path) -> dict[str, Any]:
     """What a person's own file of a task, which stands for the catalogue's, calls the task's labels."""
-    plain = {} if path.is_relative_to(packaged()) else read_toml(path)
+    plain = {} if path.parent == packaged() / "tasks" else read_toml(path)
     return {key: plain[key] for key in ("read_as", "label_column", "columns") if key in plain}
 
 

@@ -57,13 +57,17 @@ class Calibration(NamedTuple):
     choose: Callable[[Any, Sequence[Said]], list[str]]
 
 
+class UnknownLabel(InputError):
+    """Data have a label that the task hasn't."""
+
+
 def check_label(label: str, labels: Sequence[str], where: str, hint: str = "") -> str:
-    """`hint`: what else may be wrong than this label. Raises InputError."""
+    """`hint`: what else may be wrong than this label. Raises UnknownLabel."""
     if label not in labels:
         near = nearest(label, list(labels))
         known = f" The set: {some(labels)}." if near.endswith("?") else "."
         more = f" {hint}" if hint else ""
-        raise InputError(
+        raise UnknownLabel(
             f"{where}: label '{label[:40]}' is not in the task's set{near}{known} "
             f"Other tags are another task, tasks/NAME.toml, which lists them; or its [read_as] says what each is.{more}"
         )
