@@ -1,4 +1,4 @@
-"""Tiny random encoders of every family, with a small tokenizer of their own; and a tiny project to run."""
+"""Tiny random encoders of every family, with a small tokenizer of their own; and tiny projects to run."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_encoders import FAMILIES, make_encoder
+from tiny_project import write_project
 
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import resolve_encoder
@@ -19,14 +20,6 @@ from madx.encoders.reference import resolve_encoder
 torch.set_num_threads(1)
 # who starts the tests in the background may have had SIGINT ignored, for them and for what they start
 signal.signal(signal.SIGINT, signal.default_int_handler)
-ENGLISH = [
-    ("the dog sleeps", "DET NOUN VERB"),
-    ("a cat eats fish", "DET NOUN VERB NOUN"),
-    ("two birds sing", "NUM NOUN VERB"),
-    ("the old man reads a book", "DET ADJ NOUN VERB DET NOUN"),
-    ("she walks home", "PRON VERB NOUN"),
-    ("we see the sea", "PRON VERB DET NOUN"),
-]
 
 
 @pytest.fixture(autouse=True)
@@ -64,64 +57,6 @@ def tiny(encoder_folder: Callable[[str], Path]) -> Encoder:
 def encoder_of_bert(encoder_folder: Callable[[str], Path]) -> Encoder:
     """A family whose linear layers have biases and are each by itself."""
     return load_encoder(resolve_encoder(str(encoder_folder("bert"))), torch.device("cpu"))
-
-
-RECIPE = """
-name = "tiny"
-model = "{model}"
-tasks = ["tags"]
-source = "eng"
-targets = ["swe"]
-methods = ["madx", "tlr", "source-adapter", "no-language-adapter", "task-only", "full", "full-target-mlm"]
-seeds = [1, 2]
-
-[text]
-eng = "eng.txt"
-swe = "swe.txt"
-
-[language_adapter]
-steps = 12
-batch_tokens = 128
-max_length = 16
-
-[task_adapter]
-epochs = 3
-batch_size = 4
-
-[evaluation]
-bootstrap = 50
-"""
-TASK = """
-kind = "tagging"
-metric = "accuracy"
-labels = ["ADJ", "DET", "NOUN", "NUM", "PRON", "VERB"]
-
-[data.eng]
-train = "eng.tsv"
-dev = "eng.tsv"
-test = "eng.tsv"
-[data.swe]
-test = "swe.tsv"
-"""
-
-
-def labelled(rows: list[tuple[str, str]]) -> str:
-    return "".join(
-        "".join(f"{w}\t{t}\n" for w, t in zip(words.split(), tags.split(), strict=True)) + "\n" for words, tags in rows
-    )
-
-
-def write_project(folder: Path, model: Path) -> Path:
-    """A user's folder: recipe.toml, text, labels, tasks/tags.toml."""
-    (folder / "tasks").mkdir()
-    (folder / "tasks" / "tags.toml").write_text(TASK)
-    (folder / "recipe.toml").write_text(RECIPE.format(model=model))
-    (folder / "eng.tsv").write_text(labelled(ENGLISH * 3))
-    (folder / "swe.tsv").write_text(labelled([("hunden sover", "NOUN VERB"), ("en katt äter", "DET NOUN VERB")]))
-    for code, words in (("eng", "the dog sees a house near the sea"), ("swe", "hunden ser ett hus nära havet")):
-        lines = [f"{words} {i} gånger {i * 7 % 13} och {i * i} igen" for i in range(250)]
-        (folder / f"{code}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from typing import Any
 TESTS = Path(__file__).absolute().parents[1]
 sys.path.insert(0, str(TESTS))
 
-from conftest import ENGLISH, TASK, labelled  # noqa: E402
 from tiny_encoders import make_encoder  # noqa: E402
+from tiny_project import ENGLISH, TASK, labelled  # noqa: E402
 
 import madx  # noqa: E402
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_project
 from peer_env import PYTHON, READY
 from safetensors.torch import load_file
+from tiny_project import write_project
 
 import madx
 from madx.adapters.heads import Head, HeadSpec
