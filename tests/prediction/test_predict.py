@@ -358,6 +358,30 @@ def test_a_note_says_where_the_encoder_cant_read_the_text(task_adapter: TaskAdap
     assert CliRunner().invoke(app, ["predict", adapter, str(path), "--quiet"]).stderr == ""
 
 
+def test_a_note_says_where_text_was_divided_into_letters(task_adapter: TaskAdapter, tmp_path: Path) -> None:
+    """Words of one's own aren't spoken of, nor a script with blanks."""
+    adapter = str(task_adapter("tagging"))
+
+    def notes(content: str, *options: str) -> list[str]:
+        done = CliRunner().invoke(app, ["predict", adapter, str(file(tmp_path / "a.txt", content)), *options])
+        assert done.exit_code == 0, done.output
+        return [line for line in done.stderr.splitlines() if "into single letters" in line]
+
+    (note,) = notes("我 妹 看 书\n")
+    assert note.endswith("and say --pretokenized")
+    assert (
+        notes("我 妹 看 书\n", "--pretokenized") == notes("我\n妹\n", "--format", "tsv") == notes("Anna ser å\n") == []
+    )
+
+
+def test_a_mistyped_language_is_named_where_any_would_do(task_adapter: TaskAdapter, tmp_path: Path) -> None:
+    path, adapter = file(tmp_path / "a.txt", "Anna ser\n"), str(task_adapter("tagging"))
+    done = CliRunner().invoke(app, ["predict", adapter, str(path), "--language", "swedsh"])
+    assert isinstance(done.exception, InputError)
+    assert str(done.exception).startswith("--language swedsh: unknown language 'swedsh', did you mean 'swedish'?")
+    assert CliRunner().invoke(app, ["predict", adapter, str(path), "--language", "qzz"]).exit_code == 0  # a new one's
+
+
 def test_a_misspelt_folder_is_no_address_of_the_hub(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is asked of the network, whatever else was asked."""
     monkeypatch.setattr("madx.prediction.models.fetch", lambda address: pytest.fail(f"fetches {address}"))
