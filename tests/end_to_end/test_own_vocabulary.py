@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_project import labelled
 from transformers import AutoTokenizer
 
 from madx.stages.predictions import read_predictions
-from tests.conftest import labelled
 from tests.end_to_end.test_pipeline import madx, start
 
 SENTENCES = ["ሰላም ለዓለም", "እንዴት ነህ hunden"]

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_project import labelled
 
 from madx.stages.predictions import read_predictions
-from tests.conftest import labelled
 from tests.end_to_end.test_pipeline import madx
 
 pytest.importorskip("uroman", reason="pip install -e '.[romanise]'")

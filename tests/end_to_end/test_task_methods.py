@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_project import RECIPE
 
 from madx.formats.tensors import load_tensors
-from tests.conftest import RECIPE
 from tests.end_to_end.test_pipeline import kill_when, madx, start
 
 METHODS = ["lora", "madx-lora", "lora-language", "ia3", "prefix", "prompt", "bitfit", "lt-sft", "full",
