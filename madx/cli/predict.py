@@ -93,7 +93,7 @@ def predict(
     records = _records(predictor, file, read_as, format_ is not None, pretokenized)
     predictor.check(records, language)
     write_as = write_as or default_format(read_as, predictor.chosen.task)
-    lines = _lines(predictor, records, language, write_as, quiet, pretokenized)
+    lines = _lines(predictor, records, language, write_as, quiet)
     if output is None:
         for line in lines:
             sys.stdout.write(line)
@@ -121,12 +121,7 @@ def _records(predictor: Predictor, file: Path | None, read_as: Format, said: boo
 
 
 def _lines(
-    predictor: Predictor,
-    records: list[Record],
-    language: str | None,
-    write_as: Format,
-    quiet: bool,
-    pretokenized: bool,
+    predictor: Predictor, records: list[Record], language: str | None, write_as: Format, quiet: bool
 ) -> Iterator[str]:
     from madx.prediction.writers import write
 
@@ -135,7 +130,7 @@ def _lines(
         for start in range(0, len(records), PART)
         for one in predictor.label(records[start : start + PART], language)
     ]
-    for note in () if quiet else (*_unknown(labelled, language), *(() if pretokenized else _in_letters(labelled))):
+    for note in () if quiet else (*_unknown(labelled, language), *_in_letters(labelled)):
         print(f"note: {note}", file=sys.stderr)
     yield from write(labelled, predictor.chosen.task, write_as)
 
@@ -159,8 +154,8 @@ def _in_letters(labelled: list[Labelled]) -> Iterator[str]:
     """Where the encoder's tokenizer divides text without blanks into letters rather than words."""
     from madx.corpora.clean import UNSPACED_LETTER
 
-    divided = (one.record for one in labelled if not one.record.lines and "tokens" not in one.record.row)
-    words = [word for record in divided for sentence in record.sentences for word in sentence.words]
+    sentences = (sentence for one in labelled for sentence in one.record.sentences if sentence.divided)
+    words = (word for sentence in sentences for word in sentence.words)
     found = [word for word in words if UNSPACED_LETTER.match(word)]
     if sum(len(word) == 1 for word in found) > MOSTLY * len(found):
         yield (

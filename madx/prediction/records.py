@@ -32,6 +32,7 @@ _COMMENT = re.compile(r"#\s*(\w+)\s*=\s*(.*)")
 class Sentence(NamedTuple):
     words: list[str]
     places: list[Span]  # of each word, in characters of the record's text
+    divided: bool = False  # by madx; else the words were given
 
 
 class Record(NamedTuple):
@@ -162,7 +163,7 @@ class Reader:
             parts = [places] if places else []
         else:
             parts = sentences_of(text, words_of(text, self.pieces))
-        return tuple(Sentence([text[a:b] for a, b in part], part) for part in parts)
+        return tuple(Sentence([text[a:b] for a, b in part], part, not self.pretokenized) for part in parts)
 
     # ------------------------------------------------------------------------------------------- a word a line
 

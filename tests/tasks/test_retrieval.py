@@ -216,7 +216,7 @@ def test_a_run_finds_the_images_that_it_learnt(run: Path) -> None:
     assert {metric for _, _, metric in scores} == set(retrieval.METRICS)
     assert {s.metric for s in scores.values() if s.primary} == {"image-recall@1"}
     for method in ("madx", "task-only"):  # 24 images: 4.2 by chance
-        assert scores[method, "eng", "image-recall@1"].value > 30
+        assert scores[method, "eng", "image-recall@1"].value > 60
         assert scores[method, "eng", "caption-recall@1"].value > 60
         assert scores[method, "swe", "image-recall@10"].value <= scores[method, "eng", "image-recall@10"].value
     (line,) = [r for r in json.loads((run / "run.json").read_text())["read"] if r["language"] == "swe"]
