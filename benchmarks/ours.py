@@ -1,9 +1,10 @@
 """Our side: the functions that the stages run, on the same work.
 
-python ours.py WORKLOAD DEVICE STAGE UPDATES [same] [float64] [corpus] [kept] [int8]
+python ours.py WORKLOAD DEVICE STAGE UPDATES [same] [float64] [corpus] [compiled] [kept] [int8]
     STAGE: language, pos, pos-upper, nli, evaluation
     same: the peer's batches in its order, to compare losses; float64: without the rounding that parts them
-    corpus: stage one's softmax over the text's tokens; kept: stage two's lower layers run once; int8: at evaluation
+    corpus: stage one's softmax over the text's tokens; compiled: its encoder by torch.compile
+    kept: stage two's lower layers run once; int8: at evaluation
 """
 
 import json
@@ -20,6 +21,7 @@ from machine import gemm_rate, wait
 from memory import peak_memory_mb
 
 from madx.corpora.masking import Masked
+from madx.encoders.compiled import CompiledPass
 from madx.encoders.encoder import load_encoder
 from madx.encoders.int8 import int8_weights
 from madx.encoders.reference import resolve_encoder
@@ -47,6 +49,7 @@ tokens, lower, lower_seconds = 0, None, 0.0
 if stage == "language":
     encoder.adapters.activate("lang")
     vocabulary = CorpusVocabulary.of(np.load(folder / "tokens.npy"), encoder) if "corpus" in asked else None
+    compiled = CompiledPass(encoder) if "compiled" in asked else None
     trained = [*encoder.adapters.parameters(), *encoder.lm_head.trainable()]
     blocks = np.load(folder / "blocks.npz")
     work = []
@@ -102,7 +105,7 @@ else:
         parts, count = [], 0
         if stage == "language":
             for part in parts_of(work[step], encoder.many_tokens):
-                loss = masked_lm_loss(encoder, part, vocabulary) / len(work[step].targets_M)
+                loss = masked_lm_loss(encoder, part, vocabulary, compiled=compiled) / len(work[step].targets_M)
                 loss.backward()
                 parts.append(loss.detach())
                 count += part.ids_BT.numel()

@@ -35,6 +35,7 @@ STAGES: dict[str, tuple[Row, ...]] = {
     "language": (
         Row("stage one", "language", "language"),
         Row('stage one, `softmax = "corpus"`', "language", "language", ("corpus",), 0.5),
+        Row("stage one, `compile = true`", "language", "language", ("compiled",), only="cuda"),
     ),
     "pos": (
         Row("stage two, POS", "pos", "pos"),

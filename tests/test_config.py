@@ -251,7 +251,7 @@ def test_defaults_are_part_of_names_so_they_stay() -> None:
         "LanguageStage.alignment": None, "LanguageStage.softmax": "full", "LanguageStage.seed": 1,
         "LanguageStage.mixed_with": (), "LanguageStage.start": None, "LanguageStage.near": 0.0,
         "LanguageStage.teacher": None, "LanguageStage.distillation": Distillation(),
-        "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None,
+        "LanguageStage.kl": 0.0, "LanguageStage.below": (), "LanguageStage.called": None, "LanguageStage.compiled": False,
         "TextStage.vocabulary": None,
         "TaskStage.below": (), "TaskStage.cycle": False, "TaskStage.start": None, "TaskStage.beside": None,
         "TaskStage.warm_up": 0.05,

@@ -97,13 +97,14 @@ def test_python_blocks_use_public_names_and_compile() -> None:
             assert used <= set(madx.PUBLIC), (page, used - set(madx.PUBLIC))
 
 
-def test_the_reference_is_what_the_docstrings_say() -> None:
-    script = ROOT / "docs" / "python_reference.py"
+@pytest.mark.parametrize(("page", "script"), [("python.md", "python_reference.py"), ("files.md", "file_reference.py")])
+def test_a_reference_is_what_the_code_says(page: str, script: str) -> None:
+    path = ROOT / "docs" / script
     made = subprocess.run(
-        [sys.executable, "-c", f"import runpy; print(runpy.run_path({str(script)!r})['page'](), end='')"],
+        [sys.executable, "-c", f"import runpy; print(runpy.run_path({str(path)!r})['page'](), end='')"],
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    assert (ROOT / "docs" / "python.md").read_text(encoding="utf-8") == made, "run: python docs/python_reference.py"
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == made, f"run: python docs/{script}"
 
 
 def test_links_lead_somewhere() -> None:

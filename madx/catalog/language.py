@@ -18,32 +18,32 @@ UNSPACED = {"Hani", "Hans", "Hant", "Jpan", "Thai", "Laoo", "Khmr", "Mymr", "Tib
 class TextSource(Frozen):
     """One piece of a language's text: a file (or folder) or a Hub dataset, with its licence."""
 
-    name: Annotated[str, PLACE] = "own"
+    name: Annotated[str, PLACE] = "own"  # of the collection, for reports
     file: Annotated[str | None, PLACE] = None  # under --data, or absolute, or beside the recipe
     lines: tuple[int, int] | None = None  # first and last line, from 1
     part: tuple[int, int] | None = None  # (k, n): every n-th document from the k-th on; a recipe's silos
-    hub: str | None = None
-    config: str | None = None
-    split: str = "train"
-    column: str = "text"
+    hub: str | None = None  # a data set instead of a file, OWNER/NAME
+    config: str | None = None  # of the data set
+    split: str = "train"  # of the data set
+    column: str = "text"  # of the data set, or of a table
     triples: str | None = None  # the file holds ConceptNet's edges, of which those of this language's tag are read
-    revision: str | None = None
+    revision: str | None = None  # of the data set: a commit, branch or tag
     romanised: str | None = None  # by the rules of this language; a recipe's `romanise` says so
-    licence: Annotated[str, PLACE] = "unknown"
-    noncommercial: Annotated[bool, PLACE] = False
+    licence: Annotated[str, PLACE] = "unknown"  # of the text; adapters' cards name it
+    noncommercial: Annotated[bool, PLACE] = False  # what is trained on it is, too
     parallel: Annotated[bool, PLACE] = False  # line i is the same sentence in every language that has this source
 
 
 class Language(Frozen):
-    """`languages/CODE.toml`. The code is ISO 639-3, with `-Script` for a second script."""
+    """`languages/CODE.toml`."""
 
-    code: str = Field(pattern=CODE)
-    name: str
-    script: str = Field(pattern=r"^[A-Z][a-z]{3}$")
-    family: tuple[str, ...] = ()
-    aliases: tuple[str, ...] = ()
-    seen_by: tuple[str, ...] = ()
-    text: tuple[TextSource, ...] = ()
+    code: str = Field(pattern=CODE)  # ISO 639-3, with -Script for a second script
+    name: str  # in English
+    script: str = Field(pattern=r"^[A-Z][a-z]{3}$")  # ISO 15924
+    family: tuple[str, ...] = ()  # from the family down to the language's own branch
+    aliases: tuple[str, ...] = ()  # other names and codes, which commands take
+    seen_by: tuple[str, ...] = ()  # encoders whose pretraining had it
+    text: tuple[TextSource, ...] = ()  # files, "COLLECTION:KEY", or tables of the keys below
 
     @property
     def has_spaces(self) -> bool:

@@ -31,46 +31,46 @@ def _in_iob2(labels: tuple[str, ...]) -> tuple[str, ...]:
 class Columns(Frozen):
     """Names of the columns in TSV, JSON lines and Hub data."""
 
-    text: str = "text"
-    pair: str | None = None
-    label: str = "label"
+    text: str = "text"  # of the text, or of a sentence's words
+    pair: str | None = None  # of a second text
+    label: str = "label"  # of its label or labels
 
 
 class HubData(Frozen):
     """The data set of a task on the Hub; `config` is a language's."""
 
-    dataset: str
-    config: str | None = None
-    revision: str | None = None
+    dataset: str  # OWNER/NAME
+    config: str | None = None  # where no language says its own
+    revision: str | None = None  # a commit, branch or tag
     columns: Columns | None = None  # where they are not called as in the files
 
 
 class Splits(Frozen):
     """The labelled data of one language: files under --data, and the same on the Hub."""
 
-    train: tuple[str, ...] = ()
-    dev: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()  # files; one may stand without brackets
+    dev: tuple[str, ...] = ()  # the source's, by which a checkpoint is chosen
+    test: tuple[str, ...] = ()  # what is scored
     hub: str | None = None  # the configuration of the task's Hub data set
 
 
 class TaskSpec(Frozen):
-    """`tasks/NAME.toml`. Which kinds and metrics there are, the room `tasks` knows."""
+    """`tasks/NAME.toml`."""
 
-    name: str
-    description: Annotated[str, PLACE] = ""
-    kind: str
-    metric: str  # the primary one
-    labels: tuple[str, ...] = ()  # of entities in any scheme; kept in IOB2
+    name: str  # by which recipes call it
+    description: Annotated[str, PLACE] = ""  # a line for people
+    kind: str  # see below
+    metric: str  # the primary one; see below
+    labels: tuple[str, ...] = ()  # all of them; of entities in any scheme; kept in IOB2
     outside: tuple[str, ...] = ()  # entity types that are read as O
     read_as: dict[str, str] = {}  # other labels (STTS's NN), or other types of entities, that are labels of the task
     label_column: int | None = None  # tagging: which column (from 0) holds the label; none: the one that fits
-    columns: Columns = Columns()
+    columns: Columns = Columns()  # of tables, by name
     images: Annotated[tuple[str, ...], PLACE] = ()  # retrieval: .safetensors files, a vector for each image by name
     image_digests: tuple[str, ...] = ()  # of what they hold, once they are found
-    source: Annotated[str, PLACE] = "eng"
-    licence: Annotated[str, PLACE] = ""
-    noncommercial: Annotated[tuple[str, ...], PLACE] = ()
+    source: Annotated[str, PLACE] = "eng"  # the language that has labels to train on
+    licence: Annotated[str, PLACE] = ""  # of the labels
+    noncommercial: Annotated[tuple[str, ...], PLACE] = ()  # languages whose labels are so
     hub: Annotated[HubData | None, PLACE] = None
     data: Annotated[dict[str, Splits], PLACE] = {}
 

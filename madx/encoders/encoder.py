@@ -155,7 +155,7 @@ class Encoder:
     ) -> Tensor:
         """Last hidden states, (B, T) to (B, T, D). No mask: every position is real.
 
-        With `read`, rows and columns of M positions, the states there alone, (M, D): the same numbers for less work.
+        With `read`, rows and columns of M different positions, the states there alone, (M, D): the same for less work.
         With `lower`, from `lower_states`, the layers below are not run.
         """
         inputs, read, lower = self._inputs(ids_BT, mask_BT, types_BT, read, lower)

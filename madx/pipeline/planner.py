@@ -240,6 +240,7 @@ class Planner:
             ),
             batch_tokens=settings.batch_tokens,
             softmax=settings.softmax,
+            compiled=settings.compile,
             seed=settings.seed,
         )  # fmt: skip
 

@@ -39,22 +39,23 @@ from madx.pipeline.method_settings import (
 class LanguageAdapterSettings(Frozen):
     """Stage one. Defaults: Pfeiffer et al. 2020, section 4."""
 
-    reduction_factor: float = Field(2.0, gt=0)
-    invertible: Literal["nice", "glow", False] = "nice"
-    non_linearity: str = "relu"
-    leave_out: tuple[int, ...] = ()
-    steps: int = Field(100_000, ge=1, le=MOST)
-    batch_tokens: int = Field(16_384, ge=64, le=MOST_TOKENS)
-    learning_rate: float = Field(1e-4, gt=0)
-    warm_up: float = Field(0.05, ge=0, lt=1)
-    max_length: int = Field(256, ge=16, le=1 << 17)
+    reduction_factor: float = Field(2.0, gt=0)  # the encoder's width over the bottleneck's
+    invertible: Literal["nice", "glow", False] = "nice"  # the part at the embeddings
+    non_linearity: str = "relu"  # one of AdapterHub's names
+    leave_out: tuple[int, ...] = ()  # layers without an adapter, from 0
+    steps: int = Field(100_000, ge=1, le=MOST)  # updates
+    batch_tokens: int = Field(16_384, ge=64, le=MOST_TOKENS)  # in an update
+    learning_rate: float = Field(1e-4, gt=0)  # AdamW's, after the warm-up; it falls to zero in a line
+    warm_up: float = Field(0.05, ge=0, lt=1)  # share of the steps
+    max_length: int = Field(256, ge=16, le=1 << 17)  # tokens in a block of text
     softmax: Literal["full", "corpus"] = "full"  # corpus: over the tokens that the text has; faster, not the same
+    compile: bool = False  # the encoder by torch.compile, on a GPU with CUDA graphs; needs a C++ compiler
     source_share: float = Field(1.0, gt=0, le=100)  # bad-x: the source's text, for one part of the language's own
     near: float = Field(0.0, ge=0)  # madx-from-...: pull towards where it began
     kl: float = Field(0.1, gt=0)  # madx-kl: pull towards the encoder's own predictions
-    alignment_weight: float = Field(1.0, gt=0)  # madx-aligned: beside the masked-LM loss
+    alignment_weight: float = Field(1.0, gt=0)  # madx-aligned: of its loss, beside the masked-LM loss
     alignment_pairs: int = Field(32, ge=2, le=1 << 20)  # sentence pairs in an update
-    seed: int = Field(1, ge=0, le=MOST)
+    seed: int = Field(1, ge=0, le=MOST)  # one adapter a language; the recipe's `seeds` are stage two's
 
     @model_validator(mode="after")
     def _can_be_built(self) -> "LanguageAdapterSettings":
@@ -74,14 +75,14 @@ class LanguageAdapterSettings(Frozen):
 class TaskAdapterSettings(Frozen):
     """Stage two. Defaults: Pfeiffer et al. 2020, section 4."""
 
-    reduction_factor: float = Field(16.0, gt=0)
-    non_linearity: str = "relu"
-    leave_out: tuple[int, ...] = ()
-    epochs: int = Field(10, ge=1, le=1_000_000)
-    batch_size: int = Field(16, ge=1, le=1 << 20)
-    learning_rate: float = Field(1e-4, gt=0)
-    warm_up: float = Field(0.05, ge=0, lt=1)
-    max_length: int = Field(256, ge=16, le=1 << 17)
+    reduction_factor: float = Field(16.0, gt=0)  # the encoder's width over the bottleneck's
+    non_linearity: str = "relu"  # one of AdapterHub's names
+    leave_out: tuple[int, ...] = ()  # layers without an adapter, from 0
+    epochs: int = Field(10, ge=1, le=1_000_000)  # times through the labelled data
+    batch_size: int = Field(16, ge=1, le=1 << 20)  # examples in an update
+    learning_rate: float = Field(1e-4, gt=0)  # AdamW's, after the warm-up; it falls to zero in a line
+    warm_up: float = Field(0.05, ge=0, lt=1)  # share of the updates
+    max_length: int = Field(256, ge=16, le=1 << 17)  # tokens of an example that are read
     checkpoint: Literal["best", "last"] = "best"  # by the source language's dev set
     lower_layers: Literal["run", "kept"] = "run"  # kept: what enters the lowest layer with a task adapter, once
     average: int = Field(0, ge=0)  # so many last epochs, whose mean is kept instead of a checkpoint
@@ -107,13 +108,15 @@ class TaskAdapterSettings(Frozen):
 class TaskSettings(Frozen):
     """What one of several tasks has otherwise than `[task_adapter]`."""
 
-    epochs: int | None = Field(None, ge=1, le=1_000_000)
-    batch_size: int | None = Field(None, ge=1, le=1 << 20)
-    max_length: int | None = Field(None, ge=16, le=1 << 17)
+    epochs: int | None = Field(None, ge=1, le=1_000_000)  # None: as in [task_adapter]
+    batch_size: int | None = Field(None, ge=1, le=1 << 20)  # None: as in [task_adapter]
+    max_length: int | None = Field(None, ge=16, le=1 << 17)  # None: as in [task_adapter]
 
 
 class EvaluationSettings(Frozen):
-    bootstrap: int = Field(1000, ge=0, le=100_000)
+    """How scores are taken."""
+
+    bootstrap: int = Field(1000, ge=0, le=100_000)  # samples behind an interval; 0: no intervals
     entropy_steps: int = Field(1, ge=1, le=1000)  # emea: steps of the weights for each sentence
     weights: Literal["fp32", "int8"] = "fp32"  # int8: the frozen encoder in 8 bits, on CPUs; faster, not the same
 
@@ -128,22 +131,25 @@ def check_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
 class Limit(Frozen):
     """Holds a dear method to fewer seeds or targets."""
 
-    seeds: tuple[int, ...] | None = Field(None, min_length=1)
-    targets: tuple[str, ...] | None = Field(None, min_length=1)
+    seeds: tuple[int, ...] | None = Field(None, min_length=1)  # None: all of the recipe's
+    targets: tuple[str, ...] | None = Field(None, min_length=1)  # None: all of the recipe's
 
     _seeds = field_validator("seeds")(lambda seeds: seeds and check_seeds(seeds))
 
 
 class Recipe(Frozen):
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    model: str = "mini"
-    revision: str | None = None
+    """An experiment. The tables below stand behind these keys."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)  # the run's folder in results/
+    model: str = "mini"  # the encoder: bundled, a folder, or a name on the Hub
+    revision: str | None = None  # of the encoder on the Hub
     precision: Literal["fp32", "bf16", "auto"] = "auto"  # of the encoder's matrix products; auto: by the device
-    tasks: tuple[str, ...] = Field(min_length=1)
-    source: tuple[str, ...] = ("eng",)
+    tasks: tuple[str, ...] = Field(min_length=1)  # names in tasks/
+    source: tuple[str, ...] = ("eng",)  # languages whose labels are trained on
+    # languages that are scored; also script:Cyrl, family:Bantu, seen, unseen, or "all" that have a test set
     targets: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"]
-    methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")
-    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")  # methods.md has them all
+    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)  # of stage two, each a training
     # of the encoder's parameters, which stage two's methods train beside the head, where they have a size
     budget: Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,6})?%$")] | None = None
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
@@ -153,7 +159,7 @@ class Recipe(Frozen):
     relatives: tuple[str, ...] = ()  # languages beside, whose text and adapters merges and joint trainings use
     parallel: dict[str, tuple[str, str]] = {}  # a language's parallel text: the source language's file and its own
     language_adapters: dict[str, str] = {}  # ready-made ones: language = directory
-    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()  # that get a training's numbers (extras)
     language_adapter: LanguageAdapterSettings = LanguageAdapterSettings()
     task_adapter: TaskAdapterSettings = TaskAdapterSettings()
     task: dict[str, TaskSettings] = {}

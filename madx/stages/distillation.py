@@ -18,9 +18,9 @@ from madx.tasks.batches import Batch
 
 
 class Distillation(Frozen):
-    temperature: float = Field(2.0, gt=0)
+    temperature: float = Field(2.0, gt=0)  # T
     labels: float = Field(0.5, ge=0, le=1)  # the labels' share of the loss; the rest is the teacher's
-    states: float = Field(1.0, ge=0)
+    states: float = Field(1.0, ge=0)  # weight of the last layer's states beside it
 
     def summed_loss(
         self, student: TaskModel, teacher: TaskModel, batch: Batch, language: str | None, lower: Lower | None

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from madx import __version__
 from madx.config import Frozen, RunError
 from madx.device import seed_of
+from madx.encoders.compiled import CompiledPass, check_compiler
 from madx.encoders.encoder import Encoder
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter
@@ -61,6 +62,7 @@ class LanguageStage(AdapterStep):
     teacher: AdapterStep | None = None  # a large adapter of the language, which is learnt from too
     distillation: Distillation = Distillation()
     called: str | None = None  # where it isn't the language's adapter
+    compiled: bool = False  # the encoder's pass, by torch.compile
     seed: int = 1
 
     @property
@@ -82,6 +84,8 @@ class LanguageStage(AdapterStep):
         check_head(encoder)
         if self.alignment:
             self.alignment.parallel.pairs()
+        if self.compiled:
+            check_compiler()
 
     @property
     def stored(self) -> Stored:
@@ -102,6 +106,8 @@ class LanguageStage(AdapterStep):
                 self._activate(encoder, below)
             texts = [(session.folder(text), text.corpus, share) for text, share in self._texts]
             text = MaskedLm.of(encoder, texts, self.softmax, self.seed)
+            if self.compiled:
+                text = replace(text, compiled=CompiledPass(encoder))
             if self.kl:
                 text = replace(text, near=NearFrozen(encoder, self.kl, partial(self._activate, encoder, below)))
 
@@ -197,6 +203,7 @@ class LanguageStage(AdapterStep):
                 "near": self.near,
                 "kl": self.kl,
                 "seed": self.seed,
+                **({"compiled": True} if self.compiled else {}),
             },
             "held_out_loss": {"before": result["held_out_before"], "after": result["held_out_after"]},
             "versions": {"madx-adapters": __version__} | {name: version(name) for name in ("torch", "transformers")},

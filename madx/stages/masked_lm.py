@@ -19,6 +19,7 @@ from madx.corpora.masking import Masked, mask_tokens
 from madx.corpora.packing import Blocks, Mixture
 from madx.corpora.prepare import HELD_OUT, TRAIN, VOCABULARY, Corpus
 from madx.device import seed_of
+from madx.encoders.compiled import CompiledPass
 from madx.encoders.encoder import Encoder
 from madx.encoders.lm_head import Decoder
 from madx.training.fit import Part
@@ -40,6 +41,7 @@ class MaskedLm:
     vocabulary: "CorpusVocabulary | None" = None  # None: the softmax is over all of it
     near: Callable[[Masked, Tensor], Tensor] | None = None  # a term of its own, from the states at masked positions
     share: float = 1.0  # of the cross-entropy beside it
+    compiled: CompiledPass | None = None  # in training, instead of the encoder's own pass
 
     @staticmethod
     def of(
@@ -66,7 +68,7 @@ class MaskedLm:
         tokens = min(self.encoder.many_tokens, math.ceil(ids_BT.numel() / self.encoder.processes))
         return [
             Part(
-                partial(masked_lm_loss, self.encoder, part, self.vocabulary, self.near, self.share),
+                partial(masked_lm_loss, self.encoder, part, self.vocabulary, self.near, self.share, self.compiled),
                 len(part.targets_M),
                 part.ids_BT.numel(),
             )
@@ -124,11 +126,15 @@ def masked_lm_loss(
     vocabulary: CorpusVocabulary | None = None,
     near: Callable[[Masked, Tensor], Tensor] | None = None,
     share: float = 1.0,
+    compiled: CompiledPass | None = None,
 ) -> Tensor:
     """Summed cross-entropy; the last layer and the logits are computed at the masked positions only."""
     device = encoder.device
-    rows_M, columns_M = masked.chosen_BT.nonzero(as_tuple=True)  # here: counting them would make a GPU wait
-    states_MD = encoder.hidden(masked.ids_BT.to(device), read=(rows_M.to(device), columns_M.to(device)))
+    if compiled is None:
+        rows_M, columns_M = masked.chosen_BT.nonzero(as_tuple=True)  # here: counting them would make a GPU wait
+        states_MD = encoder.hidden(masked.ids_BT.to(device), read=(rows_M.to(device), columns_M.to(device)))
+    else:
+        states_MD = compiled(masked.ids_BT, masked.chosen_BT)
     targets_M = masked.targets_M.to(device)
     if vocabulary is None:
         loss = encoder.masked_lm_loss(states_MD, targets_M)
