@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,19 @@ from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import save_adapter
 from madx.formats.anything import load_anything
 from madx.formats.manifest import read_manifest
+from madx.pipeline.estimate import labels_of
 from madx.pipeline.helpers import make
+from madx.pipeline.plan import Plan
 from madx.pipeline.project import project, read_recipe
 from madx.pipeline.recipe import Recipe, recipe_from
 from madx.pipeline.results import Results
 from madx.pipeline.run import Progress
+from madx.pipeline.told import Teller
 from madx.pipeline.whole import run_steps, run_whole
 from madx.prediction.predictor import Predictor
 from madx.sharing.address import parse_address
 from madx.sharing.fetch import fetch
+from madx.stages.session import Session
 
 __all__ = [
     "Average", "BatchSplit", "BottleneckSpec", "Encoder", "Fuse", "InputError", "InvertibleSpec", "Parallel",
@@ -60,7 +65,7 @@ def load_encoder(name: str = "mini", device: str = "auto", precision: Precision 
 def attach(model: nn.Module, spec: BottleneckSpec | None = None, name: str = "adapter") -> Encoder:
     """Places for adapters in a transformers model that you have already; with `spec`, one new adapter, active.
 
-    The model's encoder is frozen, its heads aren't; the adapters are a module of it, so that `Trainer` trains them.
+    The model's encoder is frozen, its heads and a pooler aren't; the adapters are a module of it, for `Trainer` too.
     Raises InputError for a family of encoders that madx doesn't know, and for a model that has adapters already.
     """
     encoder = attach_to(model)
@@ -105,14 +110,14 @@ def run(
     encoder: Encoder | None = None,
     shared: str | None = None,
     keep_going: bool = False,
-    tell: Tell = lambda progress: None,
+    tell: Tell | None = None,
 ) -> Results:
     """The whole pipeline: plan, stage one, stage two, zero-shot evaluation, report. What is finished is reused.
 
     `recipe`: a file, or its keys. `data`: the root of the catalogue's files. `overrides`: `key=value`. `jobs`: steps
     made at once. `shared`: an address at which machines share finished steps. `keep_going`: past a step that fails;
-    `about["failed"]` has the cells that it cost. `tell` hears of every step. Raises InputError before any work,
-    RunError after.
+    `about["failed"]` has the cells that it cost. `tell` hears of every step; None: it is said on standard error, a line
+    for each and one every half minute of a training. Raises InputError before any work, RunError after.
     """
     if isinstance(recipe, Mapping):
         path, loaded = HERE, recipe_from(dict(recipe), "recipe", list(overrides))
@@ -124,11 +129,11 @@ def run(
 
 def _run(
     recipe: Recipe, path: Path, data: PathLike | None, results: Path, catalog: Sequence[PathLike], device: str,
-    jobs: int | None, encoder: Encoder | None, tell: Tell, shared: str | None = None, keep_going: bool = False,
+    jobs: int | None, encoder: Encoder | None, tell: Tell | None, shared: str | None = None, keep_going: bool = False,
 ) -> Results:  # fmt: skip
     root = None if data is None else Path(data)
     planner, session = project(recipe, path, root, results, [Path(c) for c in catalog], device, encoder, shared)
-    folder, _ = run_whole(planner, session, results, path, lambda plan: make(plan, session, tell, jobs, keep_going))
+    folder, _ = run_whole(planner, session, results, path, lambda plan: _make(plan, session, tell, jobs, keep_going))
     return Results(folder)
 
 
@@ -140,7 +145,7 @@ def train_language(
     results: PathLike = "results",
     catalog: Sequence[PathLike] = (),
     device: str = "auto",
-    tell: Tell = lambda progress: None,
+    tell: Tell | None = None,
     **settings: Any,
 ) -> Path:
     """Stage one: a language adapter for the language of `text`, one or more files; its folder.
@@ -158,7 +163,7 @@ def train_language(
         recipe, HERE, None, Path(results), [Path(c) for c in catalog], device, _in_memory(encoder)
     )
     step = planner.language_adapter(planner.language(language).code)
-    (folder,) = run_steps(planner, session, [step], lambda plan: make(plan, session, tell, jobs=1))
+    (folder,) = run_steps(planner, session, [step], lambda plan: _make(plan, session, tell))
     return folder
 
 
@@ -173,7 +178,7 @@ def train_task(
     results: PathLike = "results",
     catalog: Sequence[PathLike] = (),
     device: str = "auto",
-    tell: Tell = lambda progress: None,
+    tell: Tell | None = None,
     **keys: Any,
 ) -> Path:
     """Stage two: a task adapter and head on labelled `source` text, over its language adapter; its folder.
@@ -191,7 +196,7 @@ def train_task(
         _in_memory(encoder),
     )  # fmt: skip
     step = planner.source_stage(planner.task(task), method, seed)
-    (folder,) = run_steps(planner, session, [step], lambda plan: make(plan, session, tell, jobs=1))
+    (folder,) = run_steps(planner, session, [step], lambda plan: _make(plan, session, tell))
     return folder
 
 
@@ -237,7 +242,7 @@ def evaluate(
     catalog: Sequence[PathLike] = (),
     device: str = "auto",
     jobs: int | None = None,
-    tell: Tell = lambda progress: None,
+    tell: Tell | None = None,
     **keys: Any,
 ) -> Results:
     """Stage three, zero-shot, for `targets`; adapters that are missing are trained first.
@@ -250,6 +255,16 @@ def evaluate(
     }  # fmt: skip
     recipe = recipe_from(everything, "evaluate", [])
     return _run(recipe, HERE, data, Path(results), catalog, device, jobs, _in_memory(encoder), tell)
+
+
+def _make(
+    plan: Plan, session: Session, tell: Tell | None, jobs: int | None = 1, keep_going: bool = False
+) -> Mapping[str, Exception]:
+    """By `tell`, or what says it on standard error."""
+    if tell is None:
+        teller = Teller(lambda line: print(line, file=sys.stderr, flush=True), labels_of(plan))
+        session.watch, tell = teller.watch, teller.tell
+    return make(plan, session, tell, jobs, keep_going)
 
 
 def _name(encoder: Encoder | str) -> str:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import (
     AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
     Trainer,
@@ -111,6 +112,21 @@ def test_a_loop_of_ones_own_trains_adapter_and_head_alone(encoder_folder: Callab
     assert changed == trained
 
 
+def test_a_pooler_is_trained_with_the_head_that_reads_it(encoder_folder: Callable[[str], Path]) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(
+        encoder_folder("bert"), num_labels=3
+    )  # it lacks a pooler
+    madx.attach(model, madx.BottleneckSpec(reduction_factor=4.0))
+    trained = {name.partition("_adapters")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {
+        "madx",
+        "classifier.weight",
+        "classifier.bias",
+        "bert.pooler.dense.weight",
+        "bert.pooler.dense.bias",
+    }
+
+
 def test_what_is_no_transformers_model_is_refused() -> None:
     with pytest.raises(madx.InputError, match="Linear: not a transformers model"):
         madx.attach(torch.nn.Linear(2, 2))
@@ -138,7 +154,8 @@ def test_trainer_trains_attached_adapters_and_a_pipeline_uses_them(
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(encoder_folder("bert"))
     model = AutoModelForTokenClassification.from_pretrained(encoder_folder("bert"), num_labels=2)
-    encoder = madx.attach(model, madx.BottleneckSpec(), name="tags")
+    torch.manual_seed(0)  # a bottleneck of one ReLU, as sixteen over sixteen gives, may be dead from the start
+    encoder = madx.attach(model, madx.BottleneckSpec(reduction_factor=2.0), name="tags")
     rows = [{"input_ids": [1, 50 + i, 60, 2], "labels": [-100, i % 2, 1, -100]} for i in range(8)]
     arguments = TrainingArguments(
         str(tmp_path / "out"), max_steps=3, per_device_train_batch_size=4, report_to=[], use_cpu=True,

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-LINE_EVERY = 30.0  # seconds, where there is no terminal to show a bar
-SMALL = 60.0  # seconds: steps that are much shorter (texts) say little of how true an estimate is
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rich.progress import Progress as Bars
-    from rich.progress import TaskID
 
     from madx.pipeline.compare import Compared
     from madx.pipeline.curve import Amount
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
     from madx.pipeline.engines.start import Where
     from madx.pipeline.plan import Plan
     from madx.pipeline.prune import Pruned
-    from madx.pipeline.run import Progress
     from madx.stages.session import Session
 
 
@@ -52,28 +47,30 @@ def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = Non
     from madx.pipeline.engines.start import Where, make
     from madx.pipeline.estimate import advice, duration, estimate, labels_of
     from madx.pipeline.glance import glance
+    from madx.pipeline.told import LINE_EVERY, Teller
 
     where = where or Where(jobs=1)
     console = Console(stderr=True, quiet=quiet)
+    line = partial(console.print, markup=False, highlight=False, soft_wrap=True)
     for note in plan.notes:
-        console.print(f"note: {note}", markup=False)
+        line(f"note: {note}")
     for statement in session.read.values():
-        console.print(f"read: {statement}", markup=False, highlight=False, soft_wrap=True)
-    for line in glance(plan, session).lines() if not quiet else ():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        line(f"read: {statement}")
+    for seen in glance(plan, session).lines() if not quiet else ():
+        line(seen)
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[numbers]}"),
     )  # fmt: skip
     with Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
-        bar = bars.add_task("", total=None, numbers="")
+        bar = RichBar(bars) if console.is_terminal else None
         seconds = {} if quiet and where.engine == "local" else estimate(plan, session)
         said = advice(plan, seconds)
         if said:
-            console.print(f"note: {said}", markup=False, highlight=False, soft_wrap=True)
+            line(f"note: {said}")
         elif sum(seconds.values()) > LINE_EVERY:
-            console.print(f"about {duration(sum(seconds.values()))} in all", highlight=False)
-        teller = Teller(bars, bar, seconds, labels_of(plan))
+            line(f"about {duration(sum(seconds.values()))} in all")
+        teller = Teller(line, labels_of(plan), seconds, bar)
         session.watch = teller.watch
         try:
             failed = make(plan, session, teller.tell, where, seconds)
@@ -81,72 +78,23 @@ def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = Non
             print("interrupted; what was finished stays, run the same command to go on", file=sys.stderr)
             raise
     if teller.reused == len(plan.steps):
-        console.print(f"everything is reused: all {teller.reused} steps were finished before", highlight=False)
+        line(f"everything is reused: all {teller.reused} steps were finished before")
     elif teller.reused:
-        console.print(f"{teller.reused} of {len(plan.steps)} steps were reused", highlight=False)
+        line(f"{teller.reused} of {len(plan.steps)} steps were reused")
     return failed
 
 
-class Teller:
-    """One line for a finished step, and a bar for the one that is being made; in a pipe, a line now and then."""
+class RichBar:
+    """The bar of a terminal."""
 
-    def __init__(self, bars: Bars, bar: TaskID, seconds: dict[str, float], labels: dict[str, str]) -> None:
-        self.bars, self.bar, self.reused = bars, bar, 0
-        self.seconds, self.labels = dict(seconds), labels  # of the steps that are still to do; method, language, seed
-        self.expected = self.took = 0.0  # of finished steps: what was estimated, and what it was
-        self.began = self.said = time.monotonic()
+    def __init__(self, bars: Bars) -> None:
+        self.bars, self.bar = bars, bars.add_task("", total=None, numbers="")
 
-    def watch(self, label: str, done: int, total: int, numbers: dict[str, Any]) -> None:
-        if numbers.get("resumed"):
-            self._line(f"{label}: resuming at step {done:,} of {total:,}")
-            return
-        text = f"loss {numbers['loss']:.3f}  {numbers['tokens_per_s']:,} tokens/s" if "loss" in numbers else ""
-        self.bars.update(self.bar, description=label, completed=done, total=total, numbers=text)
-        now = time.monotonic()
-        if not self.bars.console.is_terminal and done and now - self.said > LINE_EVERY:
-            self.said = now
-            left = (now - self.began) * (total - done) / done
-            self._line(
-                f"{label}: {done:,} of {total:,}, about {left / 60:.1f} min left{self._in_all()}  {text}".rstrip()
-            )
-
-    def _in_all(self) -> str:
-        """Time left of the whole plan, by the estimate and by how true it was so far."""
-        from madx.pipeline.estimate import duration
-
-        left = sum(self.seconds.values()) * (self.took + SMALL) / (self.expected + SMALL)
-        return f", {duration(left)} in all" if left else ""
-
-    def _finished(self, progress: Progress) -> None:
-        expected = self.seconds.pop(progress.name, 0.0)
-        if expected and progress.what == "done":
-            self.expected, self.took = self.expected + expected, self.took + progress.seconds
-
-    def _line(self, text: str) -> None:
-        self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def tell(self, progress: Progress) -> None:
-        match progress.what:
-            case "reused":
-                self.reused += 1
-            case "start":
-                self._begin(progress.name)
-            case "damaged" | "lost" | "failed":
-                self._line(f"{'failed' if progress.what == 'failed' else 'warning'}: {progress.warnings[0]}")
-            case "waiting":
-                self._begin(f"{progress.name}: another process is making it")
-            case what:
-                by = ", by another process" if what == "made" else ""
-                self._finished(progress)
-                label = self.labels.get(progress.name)
-                at = f"[{progress.number}/{progress.total}] {progress.name}" + (f" ({label})" if label else "")
-                self._line(f"{at}  {progress.seconds:.1f} s{by}")
-                for warning in progress.warnings:
-                    self._line(f"warning: {warning}")
-
-    def _begin(self, description: str) -> None:
-        self.began = self.said = time.monotonic()
+    def begin(self, description: str) -> None:
         self.bars.reset(self.bar, description=description, total=None, numbers="")
+
+    def show(self, label: str, done: int, total: int, numbers: str) -> None:
+        self.bars.update(self.bar, description=label, completed=done, total=total, numbers=numbers)
 
 
 def print_plan(plan: Plan, session: Session, as_json: bool) -> None:

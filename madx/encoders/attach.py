@@ -14,9 +14,10 @@ NAME = "madx_adapters"  # what the adapters are called among the model's modules
 def attach(model: nn.Module) -> Encoder:
     """Places for adapters in `model`, any transformers model of a family that madx knows; the encoder inside is frozen.
 
-    Its heads stay as they are. The adapters are a module of the model, so that its optimizer, `state_dict` and `to` see
-    them. Where it has a masked-LM head, the inverse of an active invertible adapter stands in
-    front of the decoder. Raises InputError for another family, and for a model that has such places already.
+    Its heads stay as they are, and so does a pooler, which they alone read. The adapters are a module of the model, so
+    that its optimizer, `state_dict` and `to` see them. Where it has a masked-LM head, the inverse of an active
+    invertible adapter stands in front of the decoder. Raises InputError for another family, and for a model that has
+    such places already.
     """
     if hasattr(model, NAME):
         raise InputError(f"{type(model).__name__}: it has adapters already; add more to the encoder that `attach` gave")
@@ -27,7 +28,9 @@ def attach(model: nn.Module) -> Encoder:
     name = getattr(config, "_name_or_path", "") or config.model_type
     device = next(model.parameters()).device
     encoder = Encoder(model, EncoderRef(name=name, digest=""), device, pack=False)
-    inside = {id(parameter) for parameter in encoder.base.parameters()}
+    pooler = getattr(encoder.base, "pooler", None)
+    behind = list(pooler.parameters()) if isinstance(pooler, nn.Module) else []
+    inside = {id(parameter) for parameter in encoder.base.parameters()} - {id(parameter) for parameter in behind}
     for key, parameter in model.named_parameters():
         parameter.requires_grad_(own[key] and id(parameter) not in inside)
     model.add_module(NAME, encoder.adapters)

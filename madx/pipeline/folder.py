@@ -42,7 +42,7 @@ def write_run(
     own = recipe is not None and recipe.resolve() == (folder / RECIPE).resolve()
     write_text(folder / (RESOLVED if own else RECIPE), plan.recipe.toml())
     cells = [_cell(cell.method, cell.seed, cell.evaluation, folder, session) for cell in plan.cells if cell.evaluation]
-    models = _models(plan, session)
+    models = _models(plan, session, catalogue)
     used = {name for m in models.models for name in (m.task_model, *(part.folder for part in m.below))}
     _link_adapters(folder / "adapters", sorted(used | {n for cell in cells for n in cell["adapters"]}), session)
     write_models(folder, models)
@@ -114,7 +114,7 @@ def _cell(method: str, seed: int, evaluation: Evaluation, folder: Path, session:
     }
 
 
-def _models(plan: Plan, session: Session) -> ModelsFile:
+def _models(plan: Plan, session: Session, catalogue: Catalogue) -> ModelsFile:
     """What can be predicted with: every cell, with or without a test set."""
     tasks, models = {}, []
     for cell in plan.cells:
@@ -133,7 +133,11 @@ def _models(plan: Plan, session: Session) -> ModelsFile:
                 dev=None if not dev else max(dev) if stage.checkpoint == "best" else dev[-1],
             )
         )  # fmt: skip
-    return ModelsFile(encoder=plan.encoder.name, digest=plan.encoder.digest, tasks=tasks, models=tuple(models))
+    languages = map(catalogue.language, sorted({model.language for model in models}))
+    names = {language.code: (language.name, *language.aliases) for language in languages}
+    return ModelsFile(
+        encoder=plan.encoder.name, digest=plan.encoder.digest, tasks=tasks, models=tuple(models), names=names
+    )
 
 
 def _tasks(plan: Plan) -> dict[str, dict[str, Any]]:

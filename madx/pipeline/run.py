@@ -21,9 +21,8 @@ class Progress(NamedTuple):
     """What has become of a step; another process may have made it, or be making it."""
 
     what: str  # "start" | "done" | "made" | "reused" | "waiting" | "damaged", to be made again | "lost" | "failed"
-    number: int
-    total: int
     name: str
+    total: int  # steps of the plan
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
 
@@ -114,7 +113,7 @@ class _Run:
     def __init__(self, plan: Plan, store: Store, tell: Callable[[Progress], None], keep_going: bool) -> None:
         self.plan, self.store, self.tell, self.keep_going = plan, store, tell, keep_going
         self.todo, self.submitted, self.failed = Todo(plan.steps), set[str](), dict[str, Exception]()
-        self._numbers = {step.name: number for number, step in enumerate(plan.steps, 1)}
+        self._names = {step.name for step in plan.steps}
         self._waiting, self._lost = set[str](), Counter[str]()
 
     def look(self) -> None:
@@ -173,11 +172,11 @@ class _Run:
             self._say("damaged", step.name, 0.0, f"{problem}; it is made again")
 
     def _fail(self, name: str, error: Exception) -> None:
-        if not self.keep_going or name not in self._numbers:
+        if not self.keep_going or name not in self._names:
             raise error
         self.failed[name] = error
         self.todo.drop(name)
         self._say("failed", name, 0.0, f"{name}: {first_line(error)}")
 
     def _say(self, what: str, name: str, seconds: float = 0.0, *warnings: str) -> None:
-        self.tell(Progress(what, self._numbers[name], len(self._numbers), name, seconds, warnings))
+        self.tell(Progress(what, name, len(self._names), seconds, warnings))

@@ -75,6 +75,7 @@ class ModelsFile(Frozen):
     digest: Line
     tasks: dict[Name, TaskOfModels]
     models: tuple[Model, ...]
+    names: dict[Name, tuple[Line, ...]] = {}  # of the languages, which may be a person's own
 
 
 def _adapts(model: Model) -> Adapts | None:
@@ -134,13 +135,15 @@ def _code(language: str) -> str:
         return language
 
 
-def _aliases(codes: Iterable[str]) -> dict[str, str]:
-    """Looked up once: a name that comes later, in a request, is no reason to read anything."""
+def _aliases(codes: Iterable[str], said: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Looked up once: a name that comes later, in a request, is no reason to read anything. `said`: by the run."""
     catalogue, found = Catalogue(), {}
     for code in codes:
+        names = said.get(code, ())
         with suppress(InputError):
             language = catalogue.language(code)
-            found.update({name.lower(): code for name in (language.name, *language.aliases)})
+            names = names or (language.name, *language.aliases)
+        found.update({name.lower(): code for name in names})
     return found
 
 
@@ -219,7 +222,7 @@ def _of_run(folder: Path, task: str | None, method: str | None, seed: int | None
     dev = "" if best.dev is None else f", dev {best.dev:.1f}"
     return Chosen(
         about.spec(task), known.encoder, known.digest, best.trains, _adapts(best),
-        about.max_length, languages, _aliases(languages),
+        about.max_length, languages, _aliases(languages, known.names),
         Folders(place(best.task_model)) if _for_any_language(rows) else None,
         f"{task}: {best.method}, seed {best.seed}{dev}: {why}", any_language, best.method, best.seed,
     )  # fmt: skip
@@ -286,7 +289,7 @@ def _of_adapter(folder: Path, origin: str, task: str | None, own: Mapping[str, P
     return Chosen(
         spec, encoder, base.get("digest"), "adapter", None, length if isinstance(length, int) and length >= 16 else 256,
         {code: Folders(folder, ((found, stored_in(found)),)) for code, found in own.items()},
-        _aliases(own), Folders(folder),
+        _aliases(own, {}), Folders(folder),
         f"{name}: {origin}" + (f", trained over the adapter of {', '.join(over)}" if over else "")
         + ("" if own or not over else "; without a language adapter (--adapter LANGUAGE=ADDRESS)"),
     )  # fmt: skip

@@ -105,6 +105,10 @@ def test_prediction_equals_evaluation(project: Path) -> None:
     assert results.folder == Path("results/tiny")
 
     models = json.loads((folder / "models.json").read_text())["models"]
+    about = json.loads((folder / "models.json").read_text())
+    about["names"]["swe"] = ["Our Swedish"]  # a person's own languages/swe.toml, which isn't at hand any more
+    (folder / "models.json").write_text(json.dumps(about))
+    assert madx.Predictor(folder, device="cpu").predict([{"tokens": ["hunden"]}], "our swedish")
     best = max(models, key=lambda model: model["dev"])
     predictor = madx.Predictor(folder, device="cpu")
     assert f"{best['method']}, seed {best['seed']}, dev {best['dev']:.1f}" in predictor.chosen.note
