@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -148,7 +149,7 @@ def test_a_training_can_be_seen_from_elsewhere(tmp_path: Path, project: Path) ->
 def test_a_scheduler_that_is_silent_for_long_ends_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "ASK", 0.0)
     executor: Any = None
-    driver = Slurm(tmp_path, Session(Store(tmp_path), torch.device("cpu")), executor, 0)
+    driver = Slurm(tmp_path, Session(Store(tmp_path), torch.device("cpu")), executor, 0, False)
     answers = iter([(1, "")] * (slurm.SILENT - 1) + [(0, "17\n18\n")] + [(1, "")] * slurm.SILENT)
 
     def squeue(*arguments: Any, **options: Any) -> Any:
@@ -160,3 +161,28 @@ def test_a_scheduler_that_is_silent_for_long_ends_the_driver(tmp_path: Path, mon
     assert [driver._queued() for _ in range(slurm.SILENT - 1)] == [None] * (slurm.SILENT - 1)
     with pytest.raises(RunError, match="Unable to contact slurm controller"):
         driver._queued()
+
+
+@pytest.mark.parametrize(("said", "counts"), [("1\n1\n", False), ("1\n64000+\n", True), ("", True)])
+def test_memory_is_asked_for_where_a_cluster_counts_it(
+    said: str, counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that share an allocation get the most that one of them needs."""
+    asked: dict[str, Any] = {}
+
+    class Executor:
+        def update_parameters(self, **parameters: Any) -> None:
+            asked.update(parameters)
+
+        def submit(self, job: Any) -> Any:
+            return None
+
+    monkeypatch.setattr(slurm.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess([], 0, said, ""))
+    executor: Any = Executor()
+    driver = Slurm(tmp_path, Session(Store(tmp_path), torch.device("cpu")), executor, 60, slurm.counts_memory())
+    for seed, memory in ((1, None), (2, 3000), (3, 500)):
+        step: Any = SimpleNamespace(name=f"task-{seed}")
+        driver.submit(step, Needs(1, memory_mb=memory, minutes=1.0))
+    driver._send(_grouped(driver._queue, 60)[0])
+    assert asked["mem"] == ("4024M" if counts else None)
+    assert asked["job_name"] == "madx-3-steps"

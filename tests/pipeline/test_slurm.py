@@ -66,6 +66,10 @@ def test_slurm_makes_the_same_bytes_whatever_happens(project: Path, slurm: dict[
     _, error = driver.communicate()
     assert driver.returncode == 0, error
     assert weights(STORE) == undisturbed(start(PLAIN, "--results", "alone")) != {}
+    # steps of a kind whose memory is known by now, on nodes of which nobody has said how much they have
+    driver = start(slurm, "--engine", "slurm", "--set", "seeds=[1, 2]", "--set", 'name="more"')
+    _, error = driver.communicate()
+    assert driver.returncode == 0, error
     assert Path("results/tiny/scores.csv").read_text() == Path("alone/tiny/scores.csv").read_text()
 
 

@@ -69,13 +69,16 @@ class Job:
 
 
 class Slurm:
-    """`minutes`: of the steps that one allocation makes, in all; 0: one step each."""
+    """`minutes`: of the steps that one allocation makes, in all; 0: one step each. `counts_memory`: see there."""
 
-    def __init__(self, path: Path, session: Session, executor: SlurmExecutor, minutes: float) -> None:
+    def __init__(
+        self, path: Path, session: Session, executor: SlurmExecutor, minutes: float, counts_memory: bool
+    ) -> None:
         self._path, self._store, self._look = path, session.store, relay(session)
         self._executor, self._minutes = executor, minutes
         self._queue: list[tuple[Step, Needs]] = []
         self._jobs: list[tuple[SlurmJob[Outcome], list[str]]] = []  # with those of their steps that aren't finished
+        self._counts_memory = counts_memory
         self._asked, self._missed, self._silent = time.monotonic(), dict[str, int](), 0
 
     def submit(self, step: Step, needs: Needs) -> None:
@@ -94,12 +97,13 @@ class Slurm:
     def _send(self, group: list[tuple[Step, Needs]]) -> None:
         needs, names = group[0][1], [step.name for step, _ in group]
         minutes = sum(each.minutes or UNKNOWN for _, each in group)
+        memory = max(each.memory_mb or 0 for _, each in group)
         self._executor.update_parameters(
             job_name=names[0] if len(names) == 1 else f"madx-{len(names)}-steps",
             time=math.ceil(2 * minutes) + SLACK,
             cpus_per_task=needs.cores,
             gpus_per_node=math.ceil(needs.gpus) or None,
-            mem=f"{needs.memory_mb + 1024}M" if needs.memory_mb else None,  # torch and transformers themselves
+            mem=f"{memory + 1024}M" if memory and self._counts_memory else None,  # torch and transformers themselves
         )
         try:
             self._jobs.append((self._executor.submit(Job(self._path, names, needs.cores)), names))
@@ -153,6 +157,13 @@ class Slurm:
         return self._missed.get(job, 0) >= 2
 
 
+def counts_memory() -> bool:
+    """Whether any node has a size that jobs are held to; where none was configured it is 1 MB, and --mem is refused."""
+    asked = subprocess.run(["sinfo", "--noheader", "--format=%m"], capture_output=True, text=True)
+    sizes = [int(size) for line in asked.stdout.split() if (size := line.rstrip("+")).isdigit()]
+    return not sizes or max(sizes) > 1
+
+
 def _grouped(steps: list[tuple[Step, Needs]], minutes: float) -> list[list[tuple[Step, Needs]]]:
     """Steps that need the same, as many together as fit into so many minutes."""
     groups: list[list[tuple[Step, Needs]]] = []
@@ -182,4 +193,4 @@ def slurm_engine(plan: Plan, session: Session, minutes: float) -> Iterator[Slurm
         raise InputError("--engine slurm: no sbatch here; start it on a machine that submits jobs")
     with published(plan, session) as path:
         executor = SlurmExecutor(session.store.root.absolute() / ".slurm", max_num_timeout=TIME_OUTS)
-        yield Slurm(path, session, executor, minutes)
+        yield Slurm(path, session, executor, minutes, counts_memory())
