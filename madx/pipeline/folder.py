@@ -11,7 +11,7 @@ from typing import Any
 
 from madx import __version__
 from madx.catalog.find import Catalogue
-from madx.config import InputError
+from madx.config import InputError, named
 from madx.foreign import read_json_object
 from madx.pipeline import about
 from madx.pipeline.plan import Failed, Plan
@@ -101,7 +101,10 @@ def _cell(method: str, seed: int, evaluation: Evaluation, folder: Path, session:
     task, target = evaluation.task.subject, evaluation.test.language
     path = predictions_path(folder, task, method, target, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, (session.folder(evaluation) / PREDICTIONS).read_bytes())
+    made = session.folder(evaluation) / PREDICTIONS
+    with named(made):
+        predictions = made.read_bytes()
+    write_bytes(path, predictions)
     steps = closure([evaluation])
     return {
         "file": str(path.relative_to(folder)),
