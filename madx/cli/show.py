@@ -65,7 +65,7 @@ def execute(plan: Plan, session: Session, quiet: bool, where: Where | None = Non
     with Bars(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         bar = RichBar(bars) if console.is_terminal else None
         seconds = {} if quiet and where.engine == "local" else estimate(plan, session)
-        said = advice(plan, seconds)
+        said = advice(plan, seconds, session.device)
         if said:
             line(f"note: {said}")
         elif sum(seconds.values()) > LINE_EVERY:
@@ -127,7 +127,7 @@ def print_plan(plan: Plan, session: Session, as_json: bool) -> None:
     to_do = sum(row["status"] == "to do" for row in rows)
     time_ = f"; about {duration(sum(seconds.values()))}" if seconds else ""
     print(f"{to_do} to do, {len(rows) - to_do} reused{time_}")
-    said = advice(plan, seconds)
+    said = advice(plan, seconds, session.device)
     if said:
         print(f"note: {said}")
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from madx.encoders.encoder import Encoder
+from madx.encoders.halved import rounded_once
 from madx.stages.language import LanguageStage, quarters
 from madx.stages.masked_lm import MaskedLm
 from madx.stages.merge import weighted_sum
@@ -89,14 +90,15 @@ class FederatedStage(LanguageStage):
     ) -> Weights:
         """What a silo makes of the shared weights in a round."""
         put(parameters, shared)
-        report = fit(
-            parameters,
-            self.schedule,
-            partial(silo.text.parts, batch_tokens=self.batch_tokens, seed=self.seed),
-            silo.run,
-            penalty=self._penalty(encoder, parameters),
-            until=self._until(number + 1),
-        )
+        with rounded_once(encoder, parameters.values()):
+            report = fit(
+                parameters,
+                self.schedule,
+                partial(silo.text.parts, batch_tokens=self.batch_tokens, seed=self.seed),
+                silo.run,
+                penalty=self._penalty(encoder, parameters),
+                until=self._until(number + 1),
+            )
         silo.said.append(report)
         return {name: value.detach().clone() for name, value in parameters.items()}
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from madx.adapters.spec import BottleneckSpec
 from madx.encoders.encoder import Encoder
+from madx.encoders.halved import rounded_once
 from madx.encoders.reference import EncoderRef
 from madx.formats.tensors import save_tensors
 from madx.methods.bottleneck import BottleneckAdapter
@@ -56,12 +57,13 @@ class JointStage(Step):
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
             texts = ManyTexts.of(encoder, self.texts, self.softmax, self.seed, session, use, self.alpha)
-            result = fit(
-                parameters,
-                self.schedule,
-                lambda step: texts.parts(step, self.batch_tokens, self.seed),
-                session.training(folder, self.seed, f"{self.stage} of {self.subject}"),
-                Validation(texts.held_out_losses, at=[0, self.schedule.steps]),
-            )
+            with rounded_once(encoder, parameters.values()):
+                result = fit(
+                    parameters,
+                    self.schedule,
+                    lambda step: texts.parts(step, self.batch_tokens, self.seed),
+                    session.training(folder, self.seed, f"{self.stage} of {self.subject}"),
+                    Validation(texts.held_out_losses, at=[0, self.schedule.steps]),
+                )
             save_tensors(folder / self.file, own)
         return result

@@ -19,6 +19,7 @@ from madx.config import Frozen, RunError
 from madx.device import seed_of
 from madx.encoders.compiled import CompiledPass, check_compiler
 from madx.encoders.encoder import Encoder
+from madx.encoders.halved import rounded_once
 from madx.encoders.reference import EncoderRef
 from madx.formats.adapterhub import load_adapter
 from madx.formats.card import seal_with_card
@@ -121,14 +122,15 @@ class LanguageStage(AdapterStep):
                 targets = sum(part.targets for part in parts)
                 return parts + (aligned.parts(step, targets, self.seed) if aligned else [])
 
-            result = fit(
-                parameters,
-                self.schedule,
-                batch,
-                session.training(folder, self.seed, f"language adapter {self.subject}"),
-                Validation(text.held_out_loss, at=quarters(self.schedule.steps)),
-                penalty=self._penalty(encoder, parameters),
-            )
+            with rounded_once(encoder, parameters.values()):
+                result = fit(
+                    parameters,
+                    self.schedule,
+                    batch,
+                    session.training(folder, self.seed, f"language adapter {self.subject}"),
+                    Validation(text.held_out_loss, at=quarters(self.schedule.steps)),
+                    penalty=self._penalty(encoder, parameters),
+                )
             self._judge(result)
             self._save(folder, encoder, head, session, result)
         return result

@@ -19,6 +19,7 @@ from madx.adapters.hyperformer import TaskNetwork
 from madx.config import Frozen
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
+from madx.encoders.halved import rounded_once
 from madx.encoders.reference import EncoderRef
 from madx.formats.tensors import load_tensors, save_tensors
 from madx.methods.hyperformer import HyperFormer, Making
@@ -87,14 +88,15 @@ class TasksStage(Step):
                 return learners[number].update(turn)
 
             epoch = len(turns)
-            result = fit(
-                parameters,
-                Schedule(steps=self.epochs * epoch, learning_rate=self.learning_rate, warm_up=self.warm_up),
-                batch,
-                session.training(folder, self.seed, f"tasks {', '.join(task.name for task in self.tasks)}"),
-                self._validation(learners, epoch),
-                average_at=[epoch * (self.epochs - number) for number in range(self.average)],
-            )
+            with rounded_once(encoder, parameters.values()):
+                result = fit(
+                    parameters,
+                    Schedule(steps=self.epochs * epoch, learning_rate=self.learning_rate, warm_up=self.warm_up),
+                    batch,
+                    session.training(folder, self.seed, f"tasks {', '.join(task.name for task in self.tasks)}"),
+                    self._validation(learners, epoch),
+                    average_at=[epoch * (self.epochs - number) for number in range(self.average)],
+                )
             for learner in learners:
                 result["warnings"] += learner.data.calibrate(learner.over)  # of what was kept
             save_tensors(folder / FILE, dict(network.named_parameters()))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from madx.device import seed_of
 from madx.encoders.encoder import Encoder
+from madx.encoders.halved import rounded_once
 from madx.encoders.lower import Lower
 from madx.encoders.reference import EncoderRef
 from madx.formats.card import write_card
@@ -99,17 +100,18 @@ class TaskStage(Step):
             epoch = len(batches) * self._turn
             steps = self.epochs * epoch
             unfreezing = self._unfreezing(parameters)
-            result = fit(
-                parameters,
-                Schedule(steps=steps, learning_rate=self.learning_rate, warm_up=self.warm_up),
-                batch,
-                session.training(folder, self.seed, f"task {self.subject}"),
-                self._validation(data, over, epoch),
-                penalty=partial(self.method.penalty, encoder, name),
-                chance=None if texts else data.chance(),
-                before=unfreezing or (lambda done: None),
-                average_at=[epoch * (self.epochs - number) for number in range(self.average)],
-            )
+            with rounded_once(encoder, parameters.values()):
+                result = fit(
+                    parameters,
+                    Schedule(steps=steps, learning_rate=self.learning_rate, warm_up=self.warm_up),
+                    batch,
+                    session.training(folder, self.seed, f"task {self.subject}"),
+                    self._validation(data, over, epoch),
+                    penalty=partial(self.method.penalty, encoder, name),
+                    chance=None if texts else data.chance(),
+                    before=unfreezing or (lambda done: None),
+                    average_at=[epoch * (self.epochs - number) for number in range(self.average)],
+                )
             result["warnings"] += unfreezing.warning(steps) if unfreezing else []
             result["warnings"] += data.calibrate(over)  # of what was kept
             for kept in lower.values():

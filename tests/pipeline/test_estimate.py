@@ -1,17 +1,20 @@
 """How long it will take: by work, by what was seen here, or measured at once."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from madx.encoders.encoder import Encoder
+from madx.pipeline import estimate as estimates
 from madx.pipeline.estimate import advice, duration, estimate, labels_of, measure
 from madx.pipeline.helpers import make
 from madx.pipeline.plan import Plan
 from madx.pipeline.project import project as plan_and_session
 from madx.pipeline.project import read_recipe
 from madx.stages.session import Session
+
+CPU = torch.device("cpu")
 
 
 def planned(*overrides: str) -> tuple[Plan, Session]:
@@ -29,9 +32,7 @@ def test_measuring_leaves_the_encoder_as_it_was(tiny: Encoder) -> None:
 
 
 def test_the_estimate_grows_with_steps_batches_and_epochs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from madx.pipeline import estimate as module
-
-    monkeypatch.setattr(module, "measure", lambda encoder: module.Speed(1000.0, 2000.0, 4000.0))
+    monkeypatch.setattr(estimates, "measure", lambda encoder: estimates.Speed(1000.0, 2000.0, 4000.0))
 
     def seconds(stage: str, *overrides: str) -> float:
         plan, session = planned(*overrides)
@@ -47,13 +48,11 @@ def test_the_estimate_grows_with_steps_batches_and_epochs(project: Path, monkeyp
     assert seconds("task-", "task_adapter.epochs=30") == pytest.approx(10 * seconds("task-"))
     hyper = ('methods=["hyper-x"]', "joint.text_updates=3"), ('methods=["hyper-x"]', "joint.text_updates=1")
     more = seconds("task-", *hyper[0]) - seconds("task-", *hyper[1])
-    assert more == pytest.approx(2 * (3 * 5 * 128) * module.EVERY_WEIGHT / 2000)  # 3 epochs of 18 sentences by 4
+    assert more == pytest.approx(2 * (3 * 5 * 128) * estimates.EVERY_WEIGHT / 2000)  # 3 epochs of 18 sentences by 4
 
 
 def test_joint_trainings_are_counted_as_stage_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from madx.pipeline import estimate as module
-
-    monkeypatch.setattr(module, "measure", lambda encoder: module.Speed(1000.0, 2000.0, 4000.0))
+    monkeypatch.setattr(estimates, "measure", lambda encoder: estimates.Speed(1000.0, 2000.0, 4000.0))
     plan, session = planned('methods=["generated"]', "joint.steps=500")
     (generator,) = (s for name, s in estimate(plan, session).items() if name.startswith("generator-"))
     held_out = sum(2 * 0.05 * (project / f"{code}.txt").stat().st_size / 4 / 4000 for code in ("eng", "swe"))
@@ -63,9 +62,7 @@ def test_joint_trainings_are_counted_as_stage_one(project: Path, monkeypatch: py
 def test_tasks_that_are_trained_together_are_counted_once_and_by_their_turns(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from madx.pipeline import estimate as module
-
-    monkeypatch.setattr(module, "measure", lambda encoder: module.Speed(1000.0, 2000.0, 4000.0))
+    monkeypatch.setattr(estimates, "measure", lambda encoder: estimates.Speed(1000.0, 2000.0, 4000.0))
     task = (project / "tasks" / "tags.toml").read_text()
     (project / "tasks" / "few.toml").write_text(task.replace('train = "eng.tsv"', 'train = "swe.tsv"'))
 
@@ -83,9 +80,7 @@ def test_tasks_that_are_trained_together_are_counted_once_and_by_their_turns(
 def test_a_weight_that_is_tried_out_and_a_mixture_that_is_asked_often_take_time(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from madx.pipeline import estimate as module
-
-    monkeypatch.setattr(module, "measure", lambda encoder: module.Speed(1000.0, 2000.0, 4000.0))
+    monkeypatch.setattr(estimates, "measure", lambda encoder: estimates.Speed(1000.0, 2000.0, 4000.0))
     beside = 'text={deu=["eng.txt"]}', 'relatives=["deu"]'  # two adapters side by side
 
     def seconds(method: str, stage: str, *overrides: str) -> float:
@@ -115,20 +110,33 @@ def test_what_was_finished_here_is_the_measure(project: Path) -> None:
     assert set(found) == set(estimate(twin, other))
 
 
-def test_days_are_said_with_what_to_change(project: Path, encoder_folder: Callable[[str], Path]) -> None:
+def test_days_are_said_with_what_to_change(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimates, "has_matrix_unit", lambda device: False)
     plan, _ = planned()
     language = next(step.name for step in plan.steps if step.stage == "language")
-    said = advice(plan, {language: 9 * 24 * 3600.0})
+    said = advice(plan, {language: 9 * 24 * 3600.0}, CPU)
     assert said is not None
     assert said.startswith("about 9.0 days on this machine, most of it in stage 'language'")
     assert said.endswith("or fewer targets, methods or seeds")  # 12 x 128 tokens can't be lowered
     plan, _ = planned("language_adapter.steps=100000", "language_adapter.batch_tokens=16384")
     language = next(step.name for step in plan.steps if step.stage == "language")
-    said = advice(plan, {language: 9 * 24 * 3600.0})
+    said = advice(plan, {language: 9 * 24 * 3600.0}, CPU)
     assert said is not None
     assert "fewer updates than language_adapter.steps = 100000 x batch_tokens = 16384 (3,000 x 2,048 at" in said
-    assert advice(plan, {language: 3600.0}) is None
+    assert advice(plan, {language: 3600.0}, CPU) is None
     assert [duration(s) for s in (40, 600, 12600, 90000)] == ["40 s", "10 min", "3.5 h", "1.0 days"]
+
+
+def test_a_processor_whose_matrix_unit_lies_idle_is_told_of(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimates, "has_matrix_unit", lambda device: True)
+    plan, _ = planned()
+    (language, *_) = (step.name for step in plan.steps if step.stage == "language")
+    said = 'this processor has AMX: with precision = "bf16" it takes a half to a third of that'
+    assert advice(plan, {language: 3600.0}, CPU) == f"about 60 min in all; {said}"
+    assert str(advice(plan, {language: 9 * 24 * 3600.0}, CPU)).endswith(said)
+    assert advice(plan, {language: 60.0}, CPU) is None
+    plan, _ = planned('precision="fp32"')  # which was asked for
+    assert advice(plan, {language: 3600.0}, CPU) is None
 
 
 def test_steps_have_names_for_people(project: Path) -> None:
