@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 import torch
 from tiny_encoders import FAMILIES, VOCABULARY, make_encoder
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.encoders import packed
 from madx.encoders.encoder import Encoder, load_encoder
-from madx.encoders.packed import Packed, by_products
+from madx.encoders.packed import Packed
 from madx.encoders.reference import resolve_encoder
 
 LENGTHS = (12, 7, 7, 12, 3)
@@ -120,31 +119,35 @@ def test_how_batches_are_made_does_not_follow_the_active_adapter(tiny: Encoder) 
     assert tiny.packs
 
 
-@pytest.mark.parametrize("heads", [4, 2])  # of keys and values
 @pytest.mark.parametrize("masked", ["none", "seen", "added"])
-def test_attention_by_products_is_torchs(heads: int, masked: str) -> None:
-    """As bf16 takes it in training, where torch's own is slow; in float64, in both directions."""
+def test_where_bf16_is_trained_attention_is_in_fp32(masked: str) -> None:
+    """The numbers of fp32's, rounded; in evaluation torch's own in bf16."""
     torch.manual_seed(0)
     module = torch.nn.Module()
-    module.num_key_value_groups, module.is_causal = 4 // heads, False  # type: ignore[assignment]
-    shapes = ((2, 4, 6, 8), (2, heads, 6, 8), (2, heads, 6, 8))
-    query, key, value = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+    module.is_causal = False  # type: ignore[assignment]
+    rounded = [torch.randn(2, 4, 6, 8).bfloat16() for _ in range(3)]
     seen = (torch.arange(6) < torch.tensor([6, 4])[:, None])[:, None, None].expand(2, 1, 6, 6)
-    mask = {"none": None, "seen": seen, "added": (~seen).double() * -1e9}[masked]
-    plain, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
-    ours = by_products(module, query, key, value, mask, scaling=0.3)
-    assert torch.allclose(plain, ours, atol=1e-7)  # the softmax is in fp32
-    direction = torch.randn_like(plain)
-    gradients = [torch.autograd.grad((x * direction).sum(), (query, key, value)) for x in (plain, ours)]
-    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
+    mask = {"none": None, "seen": seen, "added": (~seen).bfloat16() * -1e9}[masked]
+    found = []
+    for dtype in (torch.bfloat16, torch.float32):
+        states = [x.to(dtype, copy=True).requires_grad_(True) for x in rounded]
+        added = mask.to(dtype) if masked == "added" and mask is not None else mask
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            out, _ = packed.attention(module, *states, added, scaling=0.3)
+        gradients = torch.autograd.grad(out.float().sum(), states)
+        found.append([out.bfloat16(), *(gradient.bfloat16() for gradient in gradients)])
+    assert all(map(torch.equal, *found))
 
 
-def test_in_bf16_training_goes_by_products_and_evaluation_by_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[str] = []
-    monkeypatch.setattr(packed, "by_products", lambda *args, **options: taken.append("products"))
-    monkeypatch.setattr(packed, "sdpa_attention_forward", lambda *args, **options: taken.append("torch"))
-    module, x = torch.nn.Module(), torch.randn(1, 1, 2, 4)
-    for dtype in (torch.float32, torch.bfloat16):
-        for trained in (False, True):
-            packed.attention(module, *(x.to(dtype, copy=True).requires_grad_(trained) for _ in range(3)), None)
-    assert taken == ["torch", "torch", "torch", "products"]
+def test_evaluation_in_bf16_is_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[torch.dtype] = []
+
+    def own(module: torch.nn.Module, query: torch.Tensor, *rest: Any, **options: Any) -> tuple[torch.Tensor, None]:
+        taken.append(query.dtype)
+        return query, None
+
+    monkeypatch.setattr(packed, "sdpa_attention_forward", own)
+    for trained in (False, True):
+        states = [torch.randn(1, 1, 2, 4).bfloat16().requires_grad_(trained) for _ in range(3)]
+        packed.attention(torch.nn.Module(), *states, None)
+    assert taken == [torch.bfloat16, torch.float32]
