@@ -245,9 +245,7 @@ class Encoder:
 
     @contextmanager
     def lent(self, *parameters: nn.Parameter) -> Iterator[None]:
-        """Within, the encoder is one user's, in evaluation mode until said otherwise. After, whatever happened: frozen,
-        without adapters, in evaluation mode, and `parameters` of the model as they were.
-        """
+        """Within, it is one user's, in evaluation mode at first. After: frozen, bare, and `parameters` as they were."""
         before = [p.detach().clone() for p in parameters]
         try:
             self._train(False)
@@ -287,7 +285,8 @@ class Encoder:
         """Summed cross-entropy at the given positions, over the vocabulary or `decoder`'s rows of it."""
         with self.autocast():
             states_MD = self.lm_head.states(states_MD, self.adapters.unembed)
-            return summed_cross_entropy(states_MD, decoder or self.lm_head.decoder, targets_M)
+            head, copy = (self.lm_head.decoder, self.lm_head.copy) if decoder is None else (decoder, None)
+            return summed_cross_entropy(states_MD, head, targets_M, copy)
 
 
 def load_encoder(ref: EncoderRef, device: torch.device, precision: Precision = "auto") -> Encoder:

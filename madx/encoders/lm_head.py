@@ -48,6 +48,7 @@ class LmHead:
         tied: bool = True,
     ) -> None:
         self.transform, self.weight, self.bias, self.shape, self.tied = transform, weight, bias, shape, tied
+        self.copy: Tensor | None = None  # of the weight, in bf16: see halved.py
 
     @property
     def decoder(self) -> Decoder:
@@ -69,15 +70,16 @@ class LmHead:
             yield from part.parameters()
 
 
-def summed_cross_entropy(states_MD: Tensor, decoder: Decoder, targets_M: Tensor) -> Tensor:
+def summed_cross_entropy(states_MD: Tensor, decoder: Decoder, targets_M: Tensor, copy: Tensor | None = None) -> Tensor:
     """Cross-entropy of the decoder's softmax, summed over the positions; the (M, R) logits are never all there.
 
-    A decoder that is itself trained needs a gradient of its own, and takes the plain way.
+    A decoder that is itself trained needs a gradient of its own, and takes the plain way. `copy`: of its weight, in the
+    number type of products.
     """
     if decoder.weight_RD.requires_grad:
         logits_MR = F.linear(states_MD, *decoder)
         return F.cross_entropy(logits_MR.to(_sums(logits_MR.dtype)), targets_M, reduction="sum")
-    loss: Tensor = _FrozenDecoderLoss.apply(states_MD, *decoder, targets_M)  # type: ignore[no-untyped-call]
+    loss: Tensor = _FrozenDecoderLoss.apply(states_MD, *decoder, targets_M, copy)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -94,7 +96,14 @@ class _FrozenDecoderLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, states_MD: Tensor, weight_RD: Tensor, bias_R: Tensor | None, targets_M: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        states_MD: Tensor,
+        weight_RD: Tensor,
+        bias_R: Tensor | None,
+        targets_M: Tensor,
+        copy_RD: Tensor | None,
+    ) -> Tensor:
         kind = states_MD.device.type
         compute = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else states_MD.dtype
         with torch.autocast(kind, enabled=False):
@@ -109,7 +118,7 @@ class _FrozenDecoderLoss(torch.autograd.Function):
             mean_MD = torch.zeros_like(x_MD, dtype=sums)
             chunk = CHUNK.get(kind, LARGE_CHUNK)
             for start in range(0, len(weight_RD), chunk):
-                w_CD = weight_RD[start : start + chunk].to(compute)
+                w_CD = (weight_RD if copy_RD is None else copy_RD)[start : start + chunk].to(compute)
                 logits_CM = (w_CD @ x_DM).to(sums)  # a fifth faster on a processor than its transpose
                 if bias_R is not None:
                     logits_CM += bias_R[start : start + chunk, None]
@@ -133,6 +142,6 @@ class _FrozenDecoderLoss(torch.autograd.Function):
             return ((top_M + total_M.log())[:count] - logit_M).sum()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
         (mean_MD,) = ctx.saved_tensors
-        return mean_MD * gradient, None, None, None
+        return mean_MD * gradient, None, None, None, None

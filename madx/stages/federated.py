@@ -90,7 +90,7 @@ class FederatedStage(LanguageStage):
     ) -> Weights:
         """What a silo makes of the shared weights in a round."""
         put(parameters, shared)
-        with rounded_once(encoder, parameters.values()):
+        with rounded_once(encoder, parameters.values(), decoder=True):
             report = fit(
                 parameters,
                 self.schedule,

@@ -57,7 +57,7 @@ class JointStage(Step):
             for parameter in parameters.values():
                 parameter.requires_grad_(True)
             texts = ManyTexts.of(encoder, self.texts, self.softmax, self.seed, session, use, self.alpha)
-            with rounded_once(encoder, parameters.values()):
+            with rounded_once(encoder, parameters.values(), decoder=True):
                 result = fit(
                     parameters,
                     self.schedule,

@@ -122,7 +122,7 @@ class LanguageStage(AdapterStep):
                 targets = sum(part.targets for part in parts)
                 return parts + (aligned.parts(step, targets, self.seed) if aligned else [])
 
-            with rounded_once(encoder, parameters.values()):
+            with rounded_once(encoder, parameters.values(), decoder=True):
                 result = fit(
                     parameters,
                     self.schedule,

@@ -22,10 +22,12 @@ def test_the_numbers_are_those_of_rounding_at_every_use(encoder: Encoder) -> Non
         return [loss.detach(), *torch.autograd.grad(loss, trained)]
 
     plain = loss_and_gradients()
-    with rounded_once(encoder, trained):
+    with rounded_once(encoder, trained, decoder=True):
         assert copies(encoder)
+        assert encoder.lm_head.copy is not None
         kept = loss_and_gradients()
     assert not copies(encoder)
+    assert encoder.lm_head.copy is None
     assert all(map(torch.equal, plain, kept))
 
 
