@@ -1,10 +1,10 @@
 """Our side: the functions that the stages run, on the same work.
 
-python ours.py WORKLOAD DEVICE STAGE UPDATES [same] [float64] [corpus] [compiled] [kept] [int8]
+python ours.py WORKLOAD DEVICE STAGE UPDATES [same] [float64] [corpus] [compiled] [kept] [int8] [bf16]
     STAGE: language, pos, pos-upper, nli, evaluation
     same: the peer's batches in its order, to compare losses; float64: without the rounding that parts them
     corpus: stage one's softmax over the text's tokens; compiled: its encoder by torch.compile
-    kept: stage two's lower layers run once; int8: at evaluation
+    kept: stage two's lower layers run once; int8: at evaluation; bf16: products, on a processor
 """
 
 import json
@@ -23,6 +23,7 @@ from memory import peak_memory_mb
 from madx.corpora.masking import Masked
 from madx.encoders.compiled import CompiledPass
 from madx.encoders.encoder import load_encoder
+from madx.encoders.halved import rounded_once
 from madx.encoders.int8 import int8_weights
 from madx.encoders.reference import resolve_encoder
 from madx.formats.adapterhub import load_adapter
@@ -37,7 +38,9 @@ folder, device, stage, updates = Path(sys.argv[1]), sys.argv[2], sys.argv[3], in
 asked = set(sys.argv[5:])
 WARM = {"cpu": 1, "cuda": 10}[device]  # first updates, which allocate, and choose a GPU's kernels
 torch.set_num_threads(2)
-encoder = load_encoder(resolve_encoder(str(folder / "base")), torch.device(device))
+encoder = load_encoder(
+    resolve_encoder(str(folder / "base")), torch.device(device), "bf16" if "bf16" in asked else "auto"
+)
 load_adapter(folder / "lang", encoder)
 if "float64" in asked:
     encoder.model.double()
@@ -85,6 +88,7 @@ if stage == "evaluation":
                     tokens += batch.tokens
 else:
     modes.enter_context(encoder.training())
+    modes.enter_context(rounded_once(encoder, trained, decoder=stage == "language"))
     for parameter in trained:
         parameter.requires_grad_(True)
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.0, fused=True)

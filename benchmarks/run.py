@@ -36,9 +36,11 @@ STAGES: dict[str, tuple[Row, ...]] = {
         Row("stage one", "language", "language"),
         Row('stage one, `softmax = "corpus"`', "language", "language", ("corpus",), 0.5),
         Row("stage one, `compile = true`", "language", "language", ("compiled",), only="cuda"),
+        Row('stage one, `precision = "bf16"`', "language", "language", ("bf16",), 0.5, only="cpu"),
     ),
     "pos": (
         Row("stage two, POS", "pos", "pos"),
+        Row('stage two, POS, `precision = "bf16"`', "pos", "pos", ("bf16",), only="cpu"),
         Row('stage two, POS, `leave_out` lower half, `lower_layers = "kept"`', "pos", "pos-upper", ("kept",), 0.5),
         Row("the same, the peer with that `leave_out` too", "pos-upper", "pos-upper", ("kept",), 0.5, 0.5),
     ),
