@@ -46,6 +46,8 @@ def test_an_unknown_language_names_the_nearest(catalogue: Catalogue) -> None:
     for mistaken, meant in (("ndz", "nds"), ("gww", "gsw")):  # a code for one of its length
         with pytest.raises(InputError, match=f"'{mistaken}', did you mean '{meant}'\\? See"):
             catalogue.language(mistaken)
+    with pytest.raises(InputError, match=r"unknown language 'Sorbian': '(lower sorbian|dsb).*' or '.*upper sorbian'\?"):
+        catalogue.language("Sorbian")
     with pytest.raises(InputError, match=r"^targets: unknown language 'xx'\. See `madx languages`; for a new one"):
         catalogue.language("xx", "targets")
 

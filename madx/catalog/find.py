@@ -77,7 +77,10 @@ class Catalogue:
         """Of a code, before all others, one with a single other letter in its place: of 'ndz' 'nds', not 'nd'."""
         known = [*self.language_files, *self._aliases]
         codes = [code for code in known if len(code) == len(name) == 3 and sum(map(eq, code, name)) == 2]
-        return nearest(name, codes or known)
+        holding = [other for other in known if name.lower() in other.split()]  # 'sorbian': two languages of that name
+        if len(holding) > 1:
+            return f": {' or '.join(map(repr, sorted(holding)[:3]))}?"
+        return nearest(name, holding or codes or known)
 
     def task(self, name: str) -> TaskSpec:
         path = self.task_files.get(name)

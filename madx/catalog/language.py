@@ -19,7 +19,7 @@ class TextSource(Frozen):
     """One piece of a language's text: a file (or folder) or a Hub dataset, with its licence."""
 
     name: Annotated[str, PLACE] = "own"  # of the collection, for reports
-    file: Annotated[str | None, PLACE] = None  # under --data, or absolute, or beside the recipe
+    file: Annotated[str | None, PLACE] = None  # absolute, beside the recipe, under --data, or in the working directory
     lines: tuple[int, int] | None = None  # first and last line, from 1
     part: tuple[int, int] | None = None  # (k, n): every n-th document from the k-th on; a recipe's silos
     hub: str | None = None  # a data set instead of a file, OWNER/NAME

@@ -203,6 +203,11 @@ def print_compared(rows: list[Compared], as_json: bool) -> None:
             for row in rows
         ],
     )  # fmt: skip
+    if any(row.seeds < 2 for row in rows):
+        print(
+            "note: trainings differ by their seeds too, which these intervals don't hold; "
+            "compare runs of two or more seeds, the same in both"
+        )
 
 
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:

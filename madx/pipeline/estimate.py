@@ -242,7 +242,7 @@ def advice(plan: Plan, seconds: dict[str, float], device: torch.device) -> str |
     """What to change, where a plan takes days here, or a faster unit of the processor lies idle for long."""
     total = sum(seconds.values())
     idle = plan.recipe.precision == "auto" and plan.encoder.precision == "fp32" and has_matrix_unit(device)
-    faster = 'this processor has AMX: with precision = "bf16" it takes a half to a third of that' if idle else ""
+    faster = 'this processor has AMX: with precision = "bf16" it takes about half of that' if idle else ""
     if total < DAY:
         return f"about {duration(total)} in all; {faster}" if faster and total > LONG_RUN else None
     by_stage: dict[str, float] = {}

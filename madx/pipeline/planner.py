@@ -173,10 +173,10 @@ class Planner:
         if code in self._without_text:
             raise InputError(f"'{code}' is in without_text, and a method needs its text; hold it to others by [limit]")
         if not sources:
-            hint = "" if self.data else "; was --data DIR forgotten?"
-            raise InputError(
-                f"'{code}' ({language.name}) has no text in the catalogue{hint} Give it some: [text] {code} = \"FILE\""
-            )
+            missing = next((f" ({source.file}: no such file)" for source in language.text if source.file), "")
+            said = f"'{code}' ({language.name}) has no text in the catalogue{missing}"
+            hint = "." if self.data else "; was --data DIR forgotten?"
+            raise InputError(f'{said}{hint} Give it some: [text] {code} = "FILE"')
         return self.text_of(language, sources)
 
     def text_of(self, language: Language, sources: list[TextSource]) -> TextStage:

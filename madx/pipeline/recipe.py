@@ -208,6 +208,9 @@ class Recipe(Frozen):
         for method in self.limit:
             if method not in self.methods:
                 raise ValueError(f"limit.{method}: the recipe has no such method")
+            for seed in self.limit[method].seeds or ():
+                if seed not in self.seeds:
+                    raise ValueError(f"limit.{method}.seeds: {seed} is none of the recipe's, {list(self.seeds)}")
         return self
 
     @model_validator(mode="after")

@@ -136,12 +136,16 @@ class Sources:
         raise InputError(f"{key}: {name}: no such file{where}")
 
     def _files_there(self, language: Language) -> list[tuple[TextSource, Path]]:
-        """The catalogue's text of a language that is on this machine."""
+        """The catalogue's text of a language that is on this machine; a person's own lies beside the recipe, maybe."""
         found = []
         for source in language.text:
-            if source.file is not None:
-                with suppress(InputError):
-                    found.append((source, find_file(source.file, self.data)))
+            if source.file is None:
+                continue
+            with suppress(InputError):
+                path = find_file(source.file, self.data, self.beside)
+                if self.beside is not None and path == self.beside / source.file:
+                    source = source.model_copy(update={"file": str(path.resolve())})
+                found.append((source, path))
         return found
 
     def _parallel_files(self, code: str) -> dict[str, tuple[TextSource, Path]]:

@@ -83,7 +83,9 @@ class Targets:
             possible = [code for code in described if not row.needs_text or row.possible(planner, code)]
             codes = list(dict.fromkeys([*codes, *possible]))
         if limit and limit.targets:
-            wanted = {planner.language(name).code for name in limit.targets}
+            wanted = {planner.catalogue.language(name, f"limit.{method}.targets").code for name in limit.targets}
+            if not filters and (other := sorted(wanted - {*self.named, *planner.source_codes})):
+                raise InputError(f"limit.{method}.targets: '{other[0]}' is none of the recipe's targets")
             codes = [code for code in codes if code in wanted]
         return codes
 

@@ -12,6 +12,10 @@ GROUPS = (  # what matters most first
     "mean of common unseen", "mean of unseen", "mean of common targets", "mean of targets", "mean of common seen",
     "mean of seen",
 )  # fmt: skip
+ONE_SEED = (
+    "Each method was trained once: the intervals are of these trainings, and another seed may move a score by more. "
+    "Before you publish, seeds = [1, 2, 3]."
+)
 FEW = 5  # methods, of which each is compared with the best one
 
 
@@ -22,6 +26,8 @@ def answer(matrix: Matrix, paired: Sequence[Difference], costs: Sequence[Cost]) 
     if not matrix.means:
         return ["No target was scored."]
     lines = [_of_group(matrix, name, paired) for name in distinct_groups(matrix)]
+    if matrix.seeds == 1:
+        lines.append(ONE_SEED)
     if costs:
         each = "; ".join(f"{c.method} {c.seconds:,.0f} s, trained parameters {known(c.parameters)}" for c in costs)
         lines.append(f"Cost for one target and seed: {each}.")

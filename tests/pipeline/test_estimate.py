@@ -131,7 +131,7 @@ def test_a_processor_whose_matrix_unit_lies_idle_is_told_of(project: Path, monke
     monkeypatch.setattr(estimates, "has_matrix_unit", lambda device: True)
     plan, _ = planned()
     (language, *_) = (step.name for step in plan.steps if step.stage == "language")
-    said = 'this processor has AMX: with precision = "bf16" it takes a half to a third of that'
+    said = 'this processor has AMX: with precision = "bf16" it takes about half of that'
     assert advice(plan, {language: 3600.0}, CPU) == f"about 60 min in all; {said}"
     assert str(advice(plan, {language: 9 * 24 * 3600.0}, CPU)).endswith(said)
     assert advice(plan, {language: 60.0}, CPU) is None

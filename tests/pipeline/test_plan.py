@@ -209,6 +209,26 @@ def test_a_limit_holds_a_method_to_its_targets_everywhere(three: Path) -> None:
     assert plan.cell(tags, "tlr", "nno", 2).stage == plan.cell(tags, "tlr", "swe", 2).stage
 
 
+def test_a_limit_names_targets_of_the_recipe(three: Path) -> None:
+    with pytest.raises(InputError, match=r"limit\.tlr\.targets: 'fao' is none of the recipe's targets"):
+        planner(three, "methods=['madx', 'tlr']", "limit.tlr.targets=['Faroese']").plan()
+
+
+def test_text_that_a_language_of_ones_own_names_lies_beside_the_recipe(three: Path, tmp_path: Path) -> None:
+    """From wherever it is run; a file that isn't there is named."""
+    (three / "languages").mkdir(exist_ok=True)
+    about = 'name = "Swedish"\nscript = "Latn"\ntext = ["texts/own.txt"]\n'
+    (three / "languages" / "swe.toml").write_text(about)
+    recipe = three / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('swe = "swe.txt"\n', ""))
+    with pytest.raises(InputError, match=r"has no text in the catalogue \(texts/own\.txt: no such file\); was --data"):
+        planner(three).plan()
+    (three / "texts").mkdir()
+    (three / "swe.txt").rename(three / "texts" / "own.txt")
+    (source,) = planner(three).text("swe").corpus.sources
+    assert source.file == str(three / "texts" / "own.txt")
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -216,6 +236,7 @@ def test_a_limit_holds_a_method_to_its_targets_everywhere(three: Path) -> None:
         ("seeds=[1, 1]", r"key 'seeds': \[1, 1\]: seeds are different"),
         ("seeds=[-1]", r"key 'seeds': \[-1\]: seeds are different"),
         ("limit.madx.seeds=[2, 2]", r"seeds are different"),
+        ("limit.madx.seeds=[7]", r"limit\.madx\.seeds: 7 is none of the recipe's, \[1, 2\]"),
         ("methods=['madxx']", "unknown method 'madxx', did you mean 'madx'"),
         ("language_adapter.non_linearity=rellu", "non_linearity"),
     ],
