@@ -65,6 +65,15 @@ def test_a_wrong_key_is_named_with_its_file(tmp_path: Path) -> None:
         Catalogue(tmp_path).language("quy")
 
 
+@pytest.mark.parametrize("lines", ["[900, 10]", "[0, 10]"])
+def test_lines_of_a_text_are_in_order(lines: str, tmp_path: Path) -> None:
+    (tmp_path / "languages").mkdir()
+    about = f'name = "Quechua"\nscript = "Latn"\ntext = [{{ file = "a.txt", lines = {lines} }}]\n'
+    (tmp_path / "languages" / "quy.toml").write_text(about)
+    with pytest.raises(InputError, match=r"quy\.toml: .*the first and the last line, from 1"):
+        Catalogue(tmp_path).language("quy")
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="LOUD: ../shared/data is absent; the catalogue's paths are not checked")
 def test_every_file_of_the_catalogue_exists(catalogue: Catalogue) -> None:
     data = SHARED / "data"

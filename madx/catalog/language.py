@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from madx.config import PLACE, Frozen, InputError, nearest, validate
 
@@ -32,6 +32,12 @@ class TextSource(Frozen):
     licence: Annotated[str, PLACE] = "unknown"  # of the text; adapters' cards name it
     noncommercial: Annotated[bool, PLACE] = False  # what is trained on it is, too
     parallel: Annotated[bool, PLACE] = False  # line i is the same sentence in every language that has this source
+
+    @model_validator(mode="after")
+    def _lines_in_order(self) -> "TextSource":
+        if self.lines is not None and not 1 <= self.lines[0] <= self.lines[1]:
+            raise ValueError(f"lines = {list(self.lines)}: the first and the last line, from 1")
+        return self
 
 
 class Language(Frozen):
