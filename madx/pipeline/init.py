@@ -245,6 +245,9 @@ seeds = [1]                      # [1, 2, 3] for a figure that you publish
 {language.code} = [{files}]
 {SOURCE} = ["text/{ENGLISH}"]          # the quick start's; delete the line for the catalogue's (--data DIR, or the Hub)
 
+[text_licence]                   # for the card of the adapter, said before training: "CC BY 4.0", "not to be shared"
+{language.code} = "unknown"
+
 [language_adapter]               # stage one
 {_of_text(words)}
 [task_adapter]                   # stage two

@@ -153,6 +153,7 @@ class Recipe(Frozen):
     # of the encoder's parameters, which stage two's methods train beside the head, where they have a size
     budget: Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,6})?%$")] | None = None
     text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
+    text_licence: dict[str, str] = {}  # of a language's own text: what its adapter's card says, CC BY 4.0 or the like
     text_lines: int | None = Field(None, ge=1)  # of a language's text, at most so many to train on; sources have all
     without_text: tuple[str, ...] = ()  # targets that are treated as if they had none
     romanise: tuple[str, ...] = ()  # languages whose text is read in Latin letters, in all stages (extra `romanise`)

@@ -30,6 +30,7 @@ class Sources:
     def __init__(self, recipe: Recipe, catalogue: Catalogue, data: Path | None, beside: Path | None) -> None:
         self.catalogue, self.data, self.beside = catalogue, data, beside
         self._own_text = {catalogue.language(k, "text").code: v for k, v in recipe.text.items()}
+        self._licences = {catalogue.language(k, "text_licence").code: v for k, v in recipe.text_licence.items()}
         self._own_parallel = {catalogue.language(k, "parallel").code: v for k, v in recipe.parallel.items()}
         self.ready = {catalogue.language(k, "language_adapters").code: v for k, v in recipe.language_adapters.items()}
         self._whole = {catalogue.language(name, "source").code for name in recipe.source}
@@ -46,17 +47,17 @@ class Sources:
     def _text(self, code: str) -> list[TextSource]:
         language = self.catalogue.language(code)
         if code in self._own_text:
-            return self.own(self._own_text[code], f"text.{code}")
+            return self.own(self._own_text[code], f"text.{code}", self._licences.get(code, "unknown"))
         return [s for s, _ in self._files_there(language)] or [s for s in language.text if s.hub][:1]
 
-    def own(self, names: Sequence[str], key: str) -> list[TextSource]:
+    def own(self, names: Sequence[str], key: str, licence: str = "unknown") -> list[TextSource]:
         """Files that a recipe's `key` names; `triples:en:FILE`: the edges of a knowledge graph, in a language."""
         found = []
         for name in names:
             tag, separator, file = name.removeprefix("triples:").partition(":")
             of_graph = name.startswith("triples:") and bool(separator)
             path = str(self._own_file(file if of_graph else name, key))
-            found.append(TextSource(file=path, triples=tag if of_graph else None))
+            found.append(TextSource(file=path, triples=tag if of_graph else None, licence=licence))
         return found
 
     def ready_made(self, code: str, encoder: EncoderRef, holds: Stored) -> AdapterStep | None:

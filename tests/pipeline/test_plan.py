@@ -209,6 +209,14 @@ def test_a_limit_holds_a_method_to_its_targets_everywhere(three: Path) -> None:
     assert plan.cell(tags, "tlr", "nno", 2).stage == plan.cell(tags, "tlr", "swe", 2).stage
 
 
+def test_the_licence_of_ones_own_text_is_with_it_and_renames_nothing(three: Path) -> None:
+    said = planner(three, 'text_licence.Swedish="CC BY 4.0"').text("swe")
+    assert [source.licence for source in said.corpus.sources] == ["CC BY 4.0"]
+    assert said.name == planner(three).text("swe").name
+    with pytest.raises(InputError, match="text_licence: unknown language 'swedsh'"):
+        planner(three, 'text_licence.swedsh="CC0"')
+
+
 def test_a_limit_names_targets_of_the_recipe(three: Path) -> None:
     with pytest.raises(InputError, match=r"limit\.tlr\.targets: 'fao' is none of the recipe's targets"):
         planner(three, "methods=['madx', 'tlr']", "limit.tlr.targets=['Faroese']").plan()
