@@ -183,7 +183,12 @@ def about_seen(name: str, share: float | None, where: str) -> str | None:
 def to_look_at(checked: Checked) -> list[str]:
     """What a person should look at, worst first, one line each."""
     said = [about_unknown(text.language, text.unknown_rate) for text in checked.texts]
-    found = [line for line in said if line]
+    found = [
+        f"{text.language}: nothing of its text is left after cleaning; do its `lines` lie beyond the end?"
+        for text in checked.texts
+        if not text.documents
+    ]
+    found += [line for line in said if line]
     for data in checked.data:
         name = f"{data.task} {data.language} {data.split}"
         said = [

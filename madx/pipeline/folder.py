@@ -5,6 +5,7 @@ import platform
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,18 @@ def write_run(
         },
     )  # fmt: skip
     return score_run(folder)
+
+
+def noted(plan: Plan, folder: Path) -> Plan:
+    """With a note where a run of other settings lies in the folder, which this one will replace."""
+    before = folder / (RESOLVED if (folder / RESOLVED).exists() else RECIPE)
+    with suppress(OSError, UnicodeDecodeError):
+        if (folder / "run.json").exists() and before.read_text(encoding="utf-8") != plan.recipe.toml():
+            said = (
+                f"{folder} has a run of other settings; its scores and report are made anew (another `name` keeps both)"
+            )
+            return replace(plan, notes=(*plan.notes, said))
+    return plan
 
 
 def _before(folder: Path) -> list[dict[str, Any]]:

@@ -91,6 +91,10 @@ def init(
             write_text(new / "languages" / f"{about.code}.toml", tomli_w.dumps(plain))
         shutil.copyfile(QUICKSTART / "eng.txt", new / "text" / ENGLISH)
         missing = [f"more English text than the quick start's: text/{ENGLISH} can be replaced", *labelled.missing]
+        if known and (found := _script(sample, catalogue)) not in (None, about.script):
+            missing.insert(
+                0, f"text in its script: {about.name} is {about.script}, these letters are {found}; mistaken?"
+            )
         if lines < ENOUGH:
             missing.insert(0, f"more text: {lines:,} lines are very little, adapters were tried from {ENOUGH} on")
         if labelled.files:
@@ -143,12 +147,18 @@ def _language(catalogue: Catalogue, asked: str, name: str | None, sample: Sequen
             raise
     if name is None:
         raise InputError(f"'{asked}' isn't in the catalogue; say what it is called: --name NAME")
-    scripts = {language.script for language in catalogue.languages.values()}
-    return Language(code=asked, name=name, script=script_of("".join(sample[:200]), scripts)), False
+    found = _script(sample, catalogue)
+    if found is None:
+        raise InputError("the text's script is none of the catalogue's; write languages/CODE.toml yourself")
+    return Language(code=asked, name=name, script=found), False
 
 
-def script_of(text: str, scripts: Collection[str]) -> str:
-    """The script with the most letters; kana make it Japanese. Raises InputError where it is none of these."""
+def _script(sample: Sequence[str], catalogue: Catalogue) -> str | None:
+    return script_of("".join(sample[:200]), {language.script for language in catalogue.languages.values()})
+
+
+def script_of(text: str, scripts: Collection[str]) -> str | None:
+    """The script with the most letters; kana make it Japanese. None: it is none of these."""
 
     def letters(*names: str) -> int:
         """How many letters are in these scripts, by Unicode's property Script."""
@@ -159,9 +169,7 @@ def script_of(text: str, scripts: Collection[str]) -> str:
     best = max(counts, key=lambda script: counts[script])
     if kana and kana > counts.get("Hani", 0) / 20 and kana + counts.get("Hani", 0) >= counts[best]:
         return "Jpan"
-    if not counts[best]:
-        raise InputError("the text's script is none of the catalogue's; write languages/CODE.toml yourself")
-    return best
+    return best if counts[best] else None
 
 
 def _labels(name: str, code: str, labels: Path | None, catalogue: Catalogue) -> Labels:

@@ -150,16 +150,16 @@ class Recipe(Frozen):
     targets: Annotated[tuple[str, ...], Field(min_length=1)] | Literal["all"]
     methods: tuple[str, ...] = ("madx", "source-adapter", "no-language-adapter", "task-only")  # methods.md has them all
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)  # of stage two, each a training
-    # of the encoder's parameters, which stage two's methods train beside the head, where they have a size
+    # share of the encoder's parameters, "0.5%", that stage two's methods train beside the head, where they have a size
     budget: Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,6})?%$")] | None = None
-    text: dict[str, tuple[str, ...]] = {}  # a language's own text files, instead of the catalogue's
+    text: dict[str, tuple[str, ...]] = {}  # own files instead of the catalogue's: [text] fao = ["a.txt", "b.txt"]
     text_licence: dict[str, str] = {}  # of a language's own text: what its adapter's card says, CC BY 4.0 or the like
-    text_lines: int | None = Field(None, ge=1)  # of a language's text, at most so many to train on; sources have all
+    text_lines: int | None = Field(None, ge=1)  # one number: of each language's text at most so many; sources have all
     without_text: tuple[str, ...] = ()  # targets that are treated as if they had none
     romanise: tuple[str, ...] = ()  # languages whose text is read in Latin letters, in all stages (extra `romanise`)
     relatives: tuple[str, ...] = ()  # languages beside, whose text and adapters merges and joint trainings use
-    parallel: dict[str, tuple[str, str]] = {}  # a language's parallel text: the source language's file and its own
-    language_adapters: dict[str, str] = {}  # ready-made ones: language = directory
+    parallel: dict[str, tuple[str, str]] = {}  # the source's file and its own: fao = ["eng.txt", "fao.txt"]
+    language_adapters: dict[str, str] = {}  # ready-made: swe = "me/mini-swe", a folder, or an address
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()  # that get a training's numbers (extras)
     language_adapter: LanguageAdapterSettings = LanguageAdapterSettings()
     task_adapter: TaskAdapterSettings = TaskAdapterSettings()

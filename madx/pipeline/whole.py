@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from madx.config import first_line
-from madx.pipeline.folder import write_run
+from madx.pipeline.folder import noted, write_run
 from madx.pipeline.plan import Failed, Plan, check_plan
 from madx.pipeline.planner import Planner
 from madx.pipeline.project import recipe_file
@@ -25,14 +25,14 @@ def run_whole(
     The run's folder, and the cells that failed where `make` keeps going. Raises InputError before any work, RunError
     after, and what failed first where nothing else is left.
     """
-    plan = planner.plan()
+    folder = results / planner.recipe.name
+    plan = noted(planner.plan(), folder)
     check_plan(plan, session)
     began = time.perf_counter()
     failures = make(plan)
     whole, failed = plan.without({name: first_line(error) for name, error in failures.items()})
     if failures and not whole.cells:
         raise next(iter(failures.values()))
-    folder = results / plan.recipe.name
     with io_errors(folder):
         took = time.perf_counter() - began
         write_report(folder, write_run(whole, session, planner.catalogue, folder, took, recipe_file(recipe), failed))

@@ -14,6 +14,9 @@ from madx.tasks.kinds import Kind, kind_of
 Split = Literal["train", "dev", "test"]
 
 
+LONG = 200  # words, which no sentence has
+
+
 class Statement(Frozen):
     """What a labelled data set was found to hold; `str` says it in a line."""
 
@@ -33,6 +36,8 @@ class Statement(Frozen):
             of = f" of {len(self.labels) + len(self.unseen)}" if self.unseen else ""
             parts.append(f"{len(self.labels)}{of} labels")
         parts.append(self.layout)
+        if self.sizes.get("sentences") == 1 and self.sizes.get("words", 0) > LONG:
+            parts.append("as one sentence: are the blank lines between sentences missing?")
         if self.skipped:
             parts.append("passed over: " + ", ".join(f"{count:,} {what}" for what, count in self.skipped.items()))
         return f"{self.task} {self.language} {self.split}: {', '.join(parts)}"

@@ -49,6 +49,15 @@ def test_lengths_tokens_and_costs(project: Path) -> None:
     assert not list((project / "results").rglob("done.json"))
 
 
+def test_a_text_of_which_nothing_is_left_is_said(project: Path) -> None:
+    (project / "languages").mkdir()
+    about = 'name = "Swedish"\nscript = "Latn"\ntext = [{ file = "swe.txt", lines = [9000, 9999] }]\n'
+    (project / "languages" / "swe.toml").write_text(about)
+    recipe = project / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('swe = "swe.txt"\n', ""))
+    assert any(line.startswith("swe: nothing of its text is left") for line in checked()["to_look_at"])
+
+
 def test_a_script_that_the_tokenizer_lacks_is_said(project: Path) -> None:
     (project / "swe.txt").write_text("\n".join(f"ᚠᚢᚦᚨᚱᚲ ᚷᚹᚺᚾᛁ {i} ᛃ" for i in range(300)), encoding="utf-8")
     about = checked()

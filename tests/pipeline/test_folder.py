@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
-from madx.pipeline.folder import _link_adapters
+from madx.pipeline.folder import _link_adapters, noted
+from madx.pipeline.project import project as plan_and_session
+from madx.pipeline.project import read_recipe
 from madx.stages.session import Session
 from madx.store import Store
 
@@ -26,3 +28,19 @@ def test_links_to_adapters_are_never_absent_and_move_with_the_results(tmp_path: 
     shutil.move(tmp_path / "results", tmp_path / "moved")
     for name in names:
         assert (tmp_path / "moved" / "tiny" / "adapters" / name / "adapter_config.json").read_text() == name
+
+
+def test_a_run_that_will_be_replaced_is_noted(project: Path) -> None:
+    """Where its settings are others; what is made again of the same recipe is no news."""
+    path = project / "recipe.toml"
+    planner, _ = plan_and_session(read_recipe(path, []), path, None, Path("results"), None, "cpu")
+    plan, folder = planner.plan(), project / "results" / "tiny"
+    assert noted(plan, folder) == plan
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    (folder / "recipe.toml").write_text(plan.recipe.toml())
+    assert noted(plan, folder) == plan
+    (folder / "recipe.toml").write_text(plan.recipe.toml().replace("epochs = 3", "epochs = 4"))
+    *before, said = noted(plan, folder).notes
+    assert before == list(plan.notes)
+    assert "tiny has a run of other settings; its scores and report are made anew" in said

@@ -87,6 +87,12 @@ def test_it_says_what_the_tokenizer_makes_of_the_text(tmp_path: Path) -> None:
     assert "what the tokenizer of a/b makes of it, `madx check` says" in said
 
 
+def test_text_in_another_script_than_the_languages_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("我们今天去公园散步，天气很好。\n妈妈在市场买了鱼和米饭。\n")
+    said = begun(tmp_path / "a.txt", "--language", "hsb", "--to", str(tmp_path / "hsb"))
+    assert "Upper Sorbian is Latn, these letters are Hani; mistaken?" in said
+
+
 @pytest.mark.parametrize(
     ("task", "name", "content", "gold"),
     [

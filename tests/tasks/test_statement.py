@@ -40,6 +40,12 @@ def test_tagging_says_sentences_words_labels_and_layout(tmp_path: Path) -> None:
     assert (said.labels, said.unseen, said.skipped) == ({"B-PER": 2, "O": 1}, ("I-PER",), {"document marks": 1})
 
 
+def test_a_file_without_blank_lines_is_asked_about(tmp_path: Path) -> None:
+    said = statement(data(tmp_path, "tagging", {"a.tsv": "Ann\tX\n" * 201}, labels=("X", "Y"), metric="accuracy"))
+    asked = "as one sentence: are the blank lines between sentences missing?"
+    assert str(said) == f"t swe test: 1 sentences, 201 words, 1 of 2 labels, tabs, {asked}"
+
+
 def test_several_files_are_said_as_one(tmp_path: Path) -> None:
     files = {"a.tsv": "Ann\tB-PER\n", "b.tsv": "Bo\tS-PER\n"}
     said = statement(data(tmp_path, "tagging", files, labels=("O", "B-PER", "I-PER"), metric="span-f1"))
