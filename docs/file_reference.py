@@ -36,7 +36,7 @@ def table(settings: type[BaseModel]) -> str:
     rows = [
         f"| `{name}` | {default(settings, name)} | {meaning(about[name], field)} |"
         for name, field in settings.model_fields.items()
-        if name not in NOT_SAID and (not is_table(field) or (settings, name) in SHOWN)
+        if name not in NOT_SAID and (not tables(field) or (settings, name) in SHOWN)
     ]
     return "\n".join(["| key | default | what it is |", "|---|---|---|", *rows])
 
@@ -53,9 +53,9 @@ def comments(settings: type[BaseModel]) -> dict[str, str]:
     return found
 
 
-def is_table(field: FieldInfo) -> bool:
-    """Whether it has a section of its own."""
-    return any(inspect.isclass(part) and issubclass(part, BaseModel) for part in parts(field.annotation))
+def tables(field: FieldInfo) -> set[type[BaseModel]]:
+    """The classes of its values that have sections of their own."""
+    return {part for part in parts(field.annotation) if inspect.isclass(part) and issubclass(part, BaseModel)}
 
 
 def parts(annotation: Any) -> list[Any]:
@@ -87,11 +87,9 @@ def sections() -> list[str]:
     """A recipe's tables, in its order."""
     made = []
     for name, field in Recipe.model_fields.items():
-        if not is_table(field):
+        if not tables(field):
             continue
-        (settings,) = {
-            part for part in parts(field.annotation) if inspect.isclass(part) and issubclass(part, BaseModel)
-        }
+        (settings,) = tables(field)
         several = typing.get_origin(field.annotation) is dict
         title = f"[{name}.NAME]" if several else f"[{name}]"
         made.append(f"### {title}\n\n{purpose(settings)}\n\n{table(settings)}\n")
