@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,23 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """An object of JSON with a line for each entry of its parts: small though it is long, and searchable by line."""
+
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
+    def lines(value: Any) -> str:
+        if isinstance(value, Mapping) and value:
+            return "{\n" + ",\n".join(f"  {text(key)}: {text(entry)}" for key, entry in value.items()) + "\n}"
+        if isinstance(value, list | tuple) and value:
+            return "[\n" + ",\n".join(f"  {text(entry)}" for entry in value) + "\n]"
+        return text(value)
+
+    parts = (f"{text(key)}: {lines(value)}" for key, value in record.items())
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def read_json(path: Path) -> Any:

@@ -12,7 +12,7 @@ import pytest
 
 from madx.config import InputError, RunError
 from madx.store import Store
-from madx.writing import UMASK, locked, new_folder, write_bytes, write_text
+from madx.writing import UMASK, locked, new_folder, write_bytes, write_record, write_text
 
 
 def test_a_folder_is_claimed_by_one_at_a_time_and_finished_once(tmp_path: Path) -> None:
@@ -210,3 +210,15 @@ def test_a_disk_without_locks_is_a_line_and_nobody_waits(tmp_path: Path, monkeyp
     claim = Store(tmp_path).claim("text-swe-000000000000")
     with pytest.raises(RunError, match=rf"{tmp_path}.*: No locks available; what was"), claim:
         pass
+
+
+def test_a_record_has_a_line_for_each_entry_of_its_parts(tmp_path: Path) -> None:
+    record = {
+        "name": "størst", "none": None, "empty": {}, "steps": {"a-1": {"seconds": 1.5, "files": [1, 2]}, "b": {}},
+        "cells": [{"seed": 1}, {"seed": 2}], "half": 0.5,
+    }  # fmt: skip
+    write_record(tmp_path / "run.json", record)
+    text = (tmp_path / "run.json").read_text(encoding="utf-8")
+    assert json.loads(text) == record
+    assert '\n  "a-1": {"seconds": 1.5, "files": [1, 2]},\n  "b": {}\n},\n' in text
+    assert '"name": "størst",\n' in text

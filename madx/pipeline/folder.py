@@ -26,7 +26,7 @@ from madx.stages.predictions import PREDICTIONS, predictions_path
 from madx.stages.session import Session
 from madx.stages.text import TextStage
 from madx.step import Result, Step, closure
-from madx.writing import write_bytes, write_json, write_text
+from madx.writing import write_bytes, write_record, write_text
 
 RECIPE, RESOLVED = "recipe.toml", "recipe.resolved.toml"
 
@@ -47,7 +47,7 @@ def write_run(
     used = {name for m in models.models for name in (m.task_model, *(part.folder for part in m.below))}
     _link_adapters(folder / "adapters", sorted(used | {n for cell in cells for n in cell["adapters"]}), session)
     write_models(folder, models)
-    write_json(
+    write_record(
         folder / "run.json",
         {
             "name": plan.recipe.name,

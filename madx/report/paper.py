@@ -37,7 +37,6 @@ def write_paper(
             write(f"differences-{number}.tex", _float(latex(differences), caption, f"differences-{number}"))
         figures = _figures(run, matrix, statistics)
         for name, svg in figures.items():
-            write(f"{name}-{number}.svg", svg)
             write_bytes(inside(folder, paper / f"{name}-{number}.pdf"), pdf(svg))
         shown.append((differences is not None, list(figures)))
     found = citations(run)

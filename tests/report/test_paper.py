@@ -46,10 +46,10 @@ def test_tables_have_their_columns_and_every_name_is_text(paper: Path) -> None:
     assert "+" in (paper / "differences-0.tex").read_text()
 
 
-def test_figures_are_pdf_and_svg(paper: Path) -> None:
-    for name in ("scores-0", "gains-0", "profile-0"):
+def test_figures_are_pdf_here_and_svg_among_the_plots(paper: Path) -> None:
+    for name, plot in (("scores-0", ""), ("gains-0", "-gains"), ("profile-0", "-profile")):
         assert (paper / f"{name}.pdf").read_bytes().startswith(b"%PDF-")
-        assert (paper / f"{name}.svg").read_text().startswith("<svg")
+        assert (paper.parent / "plots" / f"tags{plot}.svg").read_text().startswith("<svg")
 
 
 def test_what_was_used_is_cited(paper: Path) -> None:
