@@ -26,6 +26,7 @@ VOCABULARY = "tokens.npy"  # the ids that the text to train on has
 HELD_OUT_SHARE = 0.05
 HELD_OUT_TOKENS = 100_000  # enough for a loss to two decimals; the rest is trained on
 FEWEST_TOKENS = 2_000
+FEWEST_BLOCKS = 4  # to train on
 BATCH, BATCH_CHARACTERS = 1_000, 1 << 21  # encoded at once
 UNKNOWN_REFUSED, UNKNOWN_WARNED, SUBWORDS_WARNED = 0.2, 0.01, 5.0
 
@@ -140,10 +141,14 @@ class Corpus(Frozen):
         if not report["documents"]:
             dropped = ", ".join(f"{n} {reason}" for reason, n in report["dropped"].items()) or "no documents"
             raise InputError(f"the text of '{language}' is empty after cleaning ({dropped}); sources: {self._where()}")
-        if report["tokens"] < FEWEST_TOKENS or report["blocks"] < 4 or not report["held_out_blocks"]:
+        if report["tokens"] < FEWEST_TOKENS or report["blocks"] < FEWEST_BLOCKS or not report["held_out_blocks"]:
+            needed = f"at least {FEWEST_TOKENS} are needed"
+            if report["tokens"] >= FEWEST_TOKENS:
+                blocks = f"{report['blocks']} blocks of {self.block_size} to train on and {report['held_out_blocks']}"
+                needed = f"which are {blocks} held out; {FEWEST_BLOCKS} and 1 are needed"
             raise InputError(
                 f"the text of '{language}' is too small to train on: {report['tokens']} tokens in "
-                f"{report['documents']} documents, at least {FEWEST_TOKENS} are needed; sources: {self._where()}"
+                f"{report['documents']} documents, {needed}; sources: {self._where()}"
             )
         if unknown > UNKNOWN_REFUSED:
             raise InputError(

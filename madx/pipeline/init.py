@@ -267,8 +267,8 @@ def _of_text(words: int) -> str:
     if words < 10_000:
         why = "# very little text: few small updates at a high rate, as in the quick start\n"
         return why + _quick("language_adapter")
-    if words < 50_000:  # as in results/pos
-        steps, tokens, rate, why = 200, 1024, "2e-3", "little text: few small updates, before it is learnt by heart"
+    if words < 50_000:  # as in results/pos-400
+        steps, tokens, rate, why = 400, 1024, "2e-3", "little text: few small updates, before it is learnt by heart"
     elif words < 500_000:
         steps, tokens, rate, why = 1500, 2048, "1e-3", "some text: small updates at a high rate"
     else:

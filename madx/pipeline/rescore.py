@@ -87,9 +87,8 @@ def score_run(folder: Path) -> list[Score]:
 
 
 def _shared(groups: Sequence[Group], targets: Mapping[str, Sequence[str]]) -> Group:
-    """The first that several methods have whole; the first where there is none."""
-    several = (group for group in groups if sum(set(group.targets) <= set(codes) for codes in targets.values()) > 1)
-    return next(several, groups[0])
+    """The first of those that the most methods have whole."""
+    return max(groups, key=lambda group: sum(set(group.targets) <= set(codes) for codes in targets.values()))
 
 
 def _write_statistics(

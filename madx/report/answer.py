@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from madx.report.costs import Cost, known
 from madx.report.tables import plain, reference_of, signed
 from madx.scores.levels import FEWEST_LANGUAGES
@@ -44,6 +46,33 @@ def distinct_groups(matrix: Matrix) -> list[str]:
     return list(found.values())
 
 
+def overview(matrices: Sequence[Matrix], paired: Sequence[Difference]) -> pd.DataFrame | None:
+    """A line for each task of several: the highest mean of unseen, seen and all targets, what it is over the reference
+    (itself the highest: over the next one), and of how many languages; of those that every method has.
+    """
+    if len(matrices) < 2:
+        return None
+    groups = {"unseen languages": "unseen", "seen languages": "seen", "all targets": "targets"}
+    columns = {column: [_in_a_cell(matrix, group, paired) for matrix in matrices] for column, group in groups.items()}
+    shown = {column: cells for column, cells in columns.items() if any(cells)}
+    return pd.DataFrame(shown, index=[f"{matrix.task} ({matrix.metric})" for matrix in matrices]) if shown else None
+
+
+def _in_a_cell(matrix: Matrix, group: str, paired: Sequence[Difference]) -> str:
+    name = next((n for n in (f"mean of common {group}", f"mean of {group}") if n in matrix.means), None)
+    ordered = sorted((row for m in matrix.methods if name and (row := matrix.at(name, m))), key=lambda row: -row.value)
+    if name is None or not ordered:
+        return ""
+    best = ordered[0]
+    said = f"{best.method} {plain(best.value)}"
+    others = [m for m in (reference_of(matrix), *(row.method for row in ordered[1:2])) if m and m != best.method]
+    gap = between(paired, matrix.task, name, best.method, others[0]) if others else None
+    if gap is not None:
+        chance = "" if gap.ci_low > 0 else "; may be chance"
+        said += f", {signed(gap.value)} over {gap.baseline} ({signed(gap.ci_low)} to {signed(gap.ci_high)}{chance})"
+    return f"{said}; {best.targets} language{'s' if best.targets > 1 else ''}"
+
+
 def _of_group(matrix: Matrix, name: str, paired: Sequence[Difference]) -> str:
     """The highest mean, and what it is over the others: over the reference and the next one, where they are many."""
     ordered = sorted((row for m in matrix.methods if (row := matrix.at(name, m))), key=lambda row: -row.value)
@@ -54,7 +83,9 @@ def _of_group(matrix: Matrix, name: str, paired: Sequence[Difference]) -> str:
         return f"{said}only {best.method} was run, {plain(best.value)} {matrix.metric}; there is nothing beside it."
     if len(ordered) < len(matrix.methods):
         said += f"of the {len(ordered)} methods that were run on all of them, "
-    said += f"{best.method} is highest with {plain(best.value)} {matrix.metric}"
+    highest = [row.method for row in ordered if plain(row.value) == plain(best.value)]
+    are = "are" if len(highest) > 1 else "is"
+    said += f"{' and '.join(highest)} {are} highest with {plain(best.value)} {matrix.metric}"
     others = [reference_of(matrix), *(row.method for row in ordered[1 : FEW if len(ordered) <= FEW else 2])]
     gaps = [between(paired, matrix.task, name, best.method, o) for o in dict.fromkeys(others) if o != best.method]
     for gap in gaps:

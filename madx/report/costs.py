@@ -32,7 +32,8 @@ def costs_of(run: RunFile, matrix: Matrix) -> list[Cost]:
         every = [step for own in steps for step in own]
         if not every:
             continue
-        rates = [step.tokens_per_s for step in every if step.tokens_per_s]
+        timed = [(step.tokens, step.tokens / step.tokens_per_s) for step in every if step.tokens and step.tokens_per_s]
+        tokens, took = (sum(column) for column in zip(*timed, strict=True)) if timed else (0, 0.0)
         mean = matrix.at(group, method) if group else None
         sized = all(step.bytes is not None for step in every)
         found.append(
@@ -42,7 +43,7 @@ def costs_of(run: RunFile, matrix: Matrix) -> list[Cost]:
                 bytes=sum(step.bytes or 0 for step in every) / len(steps) if sized else 0.0,
                 seconds=sum(step.seconds for step in every) / len(steps),
                 memory_mb=max(step.memory_mb or 0 for step in every),
-                tokens_per_s=sum(rates) / len(rates) if rates else 0.0,
+                tokens_per_s=tokens / took if took else 0.0,
                 value=mean.value if mean else None,
             )
         )  # fmt: skip

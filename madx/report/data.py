@@ -99,7 +99,7 @@ def _task(run: RunFile, matrix: Matrix, statistics: Statistics) -> Value:
         "reference": reference_of(matrix) or matrix.methods[0],
         "rows": [_row(matrix, target) for target in matrix.rows],
         "failed": {
-            method: sorted({c.target for c in run.failed if (c.task, c.method) == (matrix.task, method)})
+            method: {c.target: c.why for c in run.failed if (c.task, c.method) == (matrix.task, method)}
             for method in {c.method for c in run.failed}
         },
         "differences": differences,

@@ -50,7 +50,7 @@ const ink = (rgb) => (luminance(rgb) + 0.05) / 0.05 >= 1.05 / (luminance(rgb) + 
 
 function chosen(t) {
   const word = $("filter").value.trim().toLowerCase(), group = $("group").value;
-  const seen = (row) => row.mean ? !word && (!group || row.target === `mean of ${group}`) : (!group || (DATA.languages[row.target]?.labels ?? []).includes(group))
+  const seen = (row) => row.mean ? !word && (!group || [`mean of ${group}`, `mean of common ${group}`].includes(row.target)) : (!group || (DATA.languages[row.target]?.labels ?? []).includes(group))
     && (!word || `${label(row.target)} ${(DATA.languages[row.target]?.labels ?? []).join(" ")}`.toLowerCase().includes(word));
   return t.rows.filter(seen);
 }
@@ -81,15 +81,16 @@ function header(key, text) {
 function cell(t, row, method, most) {
   const value = shown(t, row, method);
   if (!value) {
-    const why = method === reference() && row.cells[method] ? "reference" : row.mean ? "–" : t.failed[method]?.includes(row.target) ? "failed" : "not run";
-    return el("td", { class: "none" }, why);
+    const failed = t.failed[method]?.[row.target];
+    const why = method === reference() && row.cells[method] ? "reference" : row.mean ? "–" : failed ? "failed" : "not run";
+    return el("td", { class: "none", title: failed ?? "" }, why);
   }
   const gains = $("show").value === "gain", values = t.methods.map((m) => row.cells[m]?.[0]).filter((v) => v !== undefined);
   const apart = gains ? value[0] : value[0] - values.reduce((a, b) => a + b, 0) / values.length;
   const rgb = shade(apart / most), few = !row.mean && row.cells[method][4] < t.seeds ? ` ${row.cells[method][4]}/${t.seeds} seeds` : "";
   const number = gains ? signed(value[0]) + (value[3] < 0.05 ? "*" : "") : fixed(value[0]);
   const range = gains ? `${signed(value[1])} to ${signed(value[2])}` : `${fixed(value[1])} to ${fixed(value[2])}`;
-  const inner = [el("b", {}, number), el("span", {}, range + few)];
+  const inner = [el("b", {}, number), " ", el("span", {}, range + few)]; // a screen reader reads them in one go
   const about = `${label(row.target)}, ${method}: ${number}, 95 % interval ${range}${few}`;
   const node = el("td", {}, row.mean ? el("div", { title: about }, ...inner)
     : el("button", { type: "button", title: about + "; show errors", onclick: () => errors(row.target, method) }, ...inner));
@@ -177,18 +178,19 @@ function dot(fig, x, y, m, text) {
 function drawGains() {
   const t = task(), base = reference(), methods = t.methods.filter((m) => m !== base), lines = [];
   for (const row of chosen(t)) for (const m of methods) { const g = gain(t, m, base, row.target); if (g && !row.source && !(row.mean && g[5] < 2)) lines.push([row.target, m, ...g]); }
-  const means = new Set(t.rows.filter((r) => r.mean).map((r) => r.target)), counts = new Map(lines.map((l) => [l[0], l[7]]));
+  const means = new Set(t.rows.filter((r) => r.mean).map((r) => r.target)), counts = new Map();
+  for (const [target, , , , , , , count] of lines) counts.set(target, [...new Set([...(counts.get(target) ?? []), count])].sort((a, b) => a - b));
   legend("gains", methods);
   if (!lines.length) return put("gains", null);
   const targets = [...new Set(lines.map((l) => l[0]))], step = 8 + 9 * methods.length, left = 270, width = 820, top = 10, height = top + targets.length * step + 40;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Gain over ${base}, with 95 % intervals`, "font-family": "system-ui, sans-serif", "font-size": 12 });
   const low = Math.min(0, ...lines.map((l) => l[3])), high = Math.max(0, ...lines.map((l) => l[4])), x = (v) => left + (width - left - 30) * (v - low) / (high - low || 1);
   svg.append(shape("path", { d: `M${x(0)} ${top}V${height - 36}`, class: "zero" }));
-  targets.forEach((target, j) => svg.append(shape("text", { x: left - 10, y: top + step * (j + 0.5) + 4, "text-anchor": "end" }, means.has(target) ? `${target} (${counts.get(target)})` : label(target))));
-  for (const [target, m, v, lo, hi] of lines) {
+  targets.forEach((target, j) => svg.append(shape("text", { x: left - 10, y: top + step * (j + 0.5) + 4, "text-anchor": "end" }, means.has(target) ? `${target} (${counts.get(target).join(" or ")})` : label(target))));
+  for (const [target, m, v, lo, hi, , , count] of lines) {
     const y = top + step * targets.indexOf(target) + 8 + 9 * methods.indexOf(m);
     const node = shape("circle", { cx: x(v), cy: y, r: 3.5, fill: colour(m) });
-    node.append(shape("title", {}, `${label(target)}, ${m}: ${signed(v)} (${signed(lo)} to ${signed(hi)})`));
+    node.append(shape("title", {}, `${label(target)}, ${m}: ${signed(v)} (${signed(lo)} to ${signed(hi)})${means.has(target) ? `, ${count} targets` : ""}`));
     svg.append(shape("path", { d: `M${x(lo)} ${y}H${x(hi)}`, stroke: colour(m), "stroke-width": 1.6 }), node);
   }
   const unit = [1, 2, 5, 10, 20, 50].find((u) => (high - low) / u <= 8) ?? 100;
@@ -218,18 +220,18 @@ function drawAgainst() {
   put("against", fig.svg, ["target", "method", key, "gain", "ci_low", "ci_high"], lines);
 }
 function drawLines(id, title, lines, xname, yname, band) {
-  const names = [...new Set(lines.map((l) => l[0]))];
+  const names = [...new Set(lines.map((l) => l[0]))], place = (name, i) => (id === "profile" ? task().methods.indexOf(name) : i);
   if (!lines.length) return put(id, null);
   const fig = frame(id, title, 640, 340, lines.map((l) => l[1]), lines.flatMap((l) => l.slice(2)), xname, yname);
-  names.forEach((name, i) => {
-    const own = lines.filter((l) => l[0] === name), stroke = COLOURS[i % COLOURS.length];
+  names.forEach((name, j) => {
+    const i = place(name, j), own = lines.filter((l) => l[0] === name), stroke = COLOURS[i % COLOURS.length];
     const at = (k) => own.map((l) => `${fig.x(l[1])} ${fig.y(l[k])}`);
     if (band) fig.svg.append(shape("path", { d: `M${at(4).join("L")}L${at(3).reverse().join("L")}Z`, fill: stroke, opacity: 0.15 }));
     const line = shape("path", { d: `M${at(2).join("L")}`, stroke, fill: "none", "stroke-width": 2, "stroke-dasharray": DASHES[Math.floor(i / 2) % DASHES.length] });
     line.append(shape("title", {}, name));
     fig.svg.append(line);
   });
-  $(id + "-legend").replaceChildren(...names.map((n, i) => { const key = el("i"); key.style.background = COLOURS[i % COLOURS.length]; return el("li", {}, key, n); }));
+  $(id + "-legend").replaceChildren(...names.map((n, i) => { const key = el("i"); key.style.background = COLOURS[place(n, i) % COLOURS.length]; return el("li", {}, key, n); }));
   put(id, fig.svg, [id === "profile" ? "method" : "step", xname, yname, ...(band ? ["ci_low", "ci_high"] : [])], lines);
 }
 function drawCosts() {
@@ -273,14 +275,24 @@ function options(select, values, names = values) {
   select.replaceChildren(...values.map((v, i) => el("option", { value: v }, names[i])));
   if (values.map(String).includes(before)) select.value = before;
 }
+function groupsOf(t) { // and how many targets each has: not one, not all, and no two the same
+  const targets = t.rows.filter((r) => !r.mean && !r.source).map((r) => r.target), members = new Map(), known = new Set();
+  for (const target of targets) for (const name of DATA.languages[target]?.labels ?? []) members.set(name, [...(members.get(name) ?? []), target]);
+  const averaged = new Set(t.rows.filter((r) => r.mean).map((r) => r.target)), first = (name) => !averaged.has(`mean of ${name}`);
+  const names = [...members.keys()].sort((a, b) => first(a) - first(b)).filter((name) => {
+    const own = members.get(name), same = known.has(own.join());
+    return own.length > 1 && own.length < targets.length && !same && known.add(own.join());
+  });
+  names.sort((a, b) => /seen$/.test(b) - /seen$/.test(a) || (a < b ? -1 : 1));
+  return new Map(names.map((name) => [name, members.get(name).length]));
+}
 function draw() { grid(); drawGains(); drawAgainst(); }
 function all() {
   const t = task();
   options($("reference"), t.methods);
   $("reference").value = t.methods.includes(state.reference) ? state.reference : t.reference;
-  const labels = new Set(t.rows.flatMap((r) => DATA.languages[r.target]?.labels ?? []));
-  const order = (a, b) => /seen$/.test(b) - /seen$/.test(a) || (a < b ? -1 : 1), groups = [...labels].sort(order);
-  options($("group"), ["", ...groups], ["all", ...groups]);
+  const groups = groupsOf(t);
+  options($("group"), ["", ...groups.keys()], ["all", ...[...groups].map(([name, count]) => `${name} (${count})`)]);
   $("errors").hidden = true;
   draw();
   drawLines("profile", "Performance profile", t.profile, `${t.metric}, above`, "share of targets and seeds", true);

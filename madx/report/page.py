@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 
 from madx.foreign import inside, markdown_text
-from madx.report.answer import answer, distinct_groups
+from madx.report.answer import answer, distinct_groups, overview
 from madx.report.charts import gains, heat_map, profile
 from madx.report.costs import Cost, cost_table, costs_of
 from madx.report.data import Statistics, page_data, read_statistics
@@ -132,6 +132,9 @@ def _orderings(matrix: Matrix) -> list[tuple[str, pd.DataFrame, str]]:
 def _markdown(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: list[Cost]) -> str:
     about = f"Zero-shot transfer from {run.source} on {markdown_text(run.model.name)}, in percent."
     text = [f"# {markdown_text(run.name)}\n\n{about}\n"]
+    in_short = overview(matrices, statistics.differences)
+    if in_short is not None:
+        text.append(f"\n{markdown(in_short, 'task')}")
     for matrix in matrices:
         text.append(f"\n## {markdown_text(matrix.task)} ({markdown_text(matrix.metric)})\n")
         text += [f"\n{markdown_text(line)}\n" for line in _in_short(run, matrix, statistics, costs)]
@@ -186,10 +189,18 @@ def _in_short(run: RunFile, matrix: Matrix, statistics: Statistics, costs: Seque
 
 def failures(run: RunFile) -> list[str]:
     """A line for each reason, with the cells that it has cost."""
-    cells: dict[str, list[str]] = {}
+    cells: dict[str, dict[str, list[int]]] = {}
     for cell in run.failed:
-        cells.setdefault(cell.why, []).append(f"{cell.task}, {cell.method}, {cell.target}, seed {cell.seed}")
-    return [f"{'; '.join(lost)}: {why}" for why, lost in cells.items()]
+        name = f"{cell.task}, {cell.method}, {run.called(cell.target)} ({cell.target})"
+        cells.setdefault(cell.why, {}).setdefault(name, []).append(cell.seed)
+    return [
+        f"{'; '.join(f'{name}, {seeds_in_words(seeds)}' for name, seeds in lost.items())}: {why}"
+        for why, lost in cells.items()
+    ]
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
 
 
 def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: list[Cost]) -> str:
@@ -202,6 +213,7 @@ def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: l
         css=(HERE / "page.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=f"sha256-{digest}",
+        overview=overview(matrices, statistics.differences),
         tasks=[
             {
                 "name": matrix.task,

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from madx.corpora.contamination import Contamination
-from madx.report.run_file import RunFile
+from madx.report.run_file import RunFile, TestOf
 from madx.report.tables import adapter_rows
 from madx.tasks.metrics import DEFINITIONS
 
@@ -33,9 +33,14 @@ def trust_tables(run: RunFile) -> list[Table]:
     return tables
 
 
+def _name(run: RunFile, test: TestOf) -> str:
+    return f"{test.task}, {run.called(test.target)} ({test.target})"
+
+
 def contamination_table(run: RunFile) -> pd.DataFrame:
     """A row for each test set, and one before them for each task's targets together."""
-    tests = [(f"{test.task}, {run.called(test.target)}", test.contamination) for test in run.tests]
+    tests = [(_name(run, test), test.contamination) for test in run.tests]
+    tests.sort(key=lambda row: (-row[1].matched_share, -row[1].overlapping_share))  # the worst first
     for task in dict.fromkeys(test.task for test in run.tests):
         own = [test.contamination for test in run.tests if test.task == task and test.target not in run.sources]
         if len(own) > 1:
@@ -62,7 +67,7 @@ def health_table(run: RunFile) -> pd.DataFrame:
             "unknown tokens": [f"{100 * h.unknown_rate:.2f} %" for h in found],
             "subwords a word": [f"{h.subwords_per_word:.2f}" for h in found],
         },
-        index=[f"{test.task}, {run.called(test.target)}" for test in run.tests],
+        index=[_name(run, test) for test in run.tests],
     )
 
 

@@ -145,6 +145,71 @@ def test_the_highest_of_some_methods_is_not_called_the_highest_of_all(tmp_path: 
     text = (folder / "report.md").read_text()
     assert "Targets (6): of the 2 methods that were run on all of them, method-1 is highest" in text
     assert "Unseen (3): method-0 is highest" in text
+    profiles = read_rows(folder / "profiles.csv", ProfilePoint)  # over the five targets that it has too
+    assert {point.method for point in profiles} == {"method-0", "method-1", "task-only"}
+
+
+def test_equal_means_are_called_equal(tmp_path: Path, write_run: Write) -> None:
+    folder = write_run(tmp_path, 4, 2, 1)
+    for file in (folder / "predictions" / "tags" / "method-0").iterdir():
+        shutil.copy(file, folder / "predictions" / "tags" / "task-only" / file.name)
+    page_of(folder)
+    said = (folder / "report.md").read_text()
+    assert "Targets (4): method-0 and task-only are highest with" in said
+    assert "the same as task-only in every answer" in said
+
+
+def two_tasks(folder: Path, write_run: Write) -> Path:
+    """The same run with its task a second time, where the best method failed on three targets, both seeds."""
+    write_run(folder, 8, 3, 2)
+    run = json.loads((folder / "run.json").read_text())
+    shutil.copytree(folder / "predictions" / "tags", folder / "predictions" / "more")
+    run["tasks"]["more"] = run["tasks"]["tags"]
+    failed = ("qaa", "qac", "qae")
+    more = [cell | {"task": "more"} for cell in run["cells"]]
+    run["cells"] += [cell for cell in more if not (cell["method"] == "method-0" and cell["target"] in failed)]
+    run["failed"] = [
+        {"task": "more", "method": "method-0", "target": target, "seed": seed, "why": "no text of it"}
+        for target in failed for seed in (1, 2)
+    ]  # fmt: skip
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+def test_several_tasks_stand_in_one_table_first(tmp_path: Path, write_run: Write) -> None:
+    page_of(two_tasks(tmp_path, write_run))
+    text = (tmp_path / "report.md").read_text()
+    table = text[: text.index("## tags")]
+    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][1:] == [
+        "tags (accuracy)", "more (accuracy)",
+    ]  # fmt: skip
+    assert re.search(r"\| method-0 [\d.]+, \+[\d.]+ over task-only \([^)]*\); 5 languages \|$", table, re.MULTILINE)
+    every = "more, method-0, Language qaa (qaa), seeds 1, 2; more, method-0, Language qac (qac), seeds 1, 2"
+    assert f"- {every}; more, method-0, Language qae (qae), seeds 1, 2: no text of it" in text
+    assert "All tasks: the highest mean" in (tmp_path / "report.html").read_text()
+
+
+@browser
+def test_a_method_with_fewer_targets_is_shown_as_such(tmp_path: Path, write_run: Write) -> None:
+    page_of(two_tasks(tmp_path, write_run))
+    seen = result(
+        tmp_path / "report.html",
+        CONTROLS
+        + """
+set("task", "1");
+const means = [...document.querySelectorAll("#gains svg text")].map((node) => node.textContent);
+const why = [...document.querySelectorAll("#grid td.none")].map((node) => node.title).find((title) => title);
+const keys = (id) => [...document.querySelectorAll(`#${id}-legend li`)];
+const colour = (id) => keys(id).map((node) => [node.textContent, node.firstChild.style.background]);
+set("group", "seen");
+return { means, why, gains: colour("gains"), profile: colour("profile"),
+  rows: [...document.querySelectorAll("#grid tbody th")].map((node) => node.textContent) };
+""",
+    )
+    assert "mean of targets (5 or 8)" in seen["means"]
+    assert seen["why"] == "no text of it"
+    assert dict(seen["gains"]).items() <= dict(seen["profile"]).items()  # a method has one colour on the page
+    assert {"mean of seen (4)", "mean of common seen (1)"} <= set(seen["rows"])
 
 
 def test_every_cell_can_be_read() -> None:
@@ -258,7 +323,8 @@ def test_every_control_works(small: Path) -> None:
         small / "report.html",
         CONTROLS
         + """
-const out = { all: names(), score: cell(0, 2) };
+const out = { all: names(), score: cell(0, 2), spoken: document.querySelector("#grid td button").textContent };
+out.groups = [...document.getElementById("group").options].map((option) => option.textContent);
 document.getElementById("sort-task-only").click();
 out.down = names().map((_, i) => parseFloat(cell(i, 4)));
 document.getElementById("sort-task-only").click();
@@ -283,6 +349,10 @@ return out;
 """,
     )
     assert len(seen["all"]) == 6
+    assert re.match(r"[\d.]+ [\d.]+ to [\d.]+$", seen["spoken"])  # a number and its interval, not one long number
+    sizes = [int(re.search(r"\((\d+)\)$", group)[1]) for group in seen["groups"][1:]]  # type: ignore[index]
+    assert seen["groups"][:2] == ["all", "seen (3)"]
+    assert all(1 < size < 6 for size in sizes)  # neither one language nor all
     assert seen["down"] == sorted(seen["down"], reverse=True)
     assert seen["up"] == sorted(seen["up"])
     assert seen["aria"].startswith("task-only")
