@@ -226,6 +226,12 @@ def test_an_empty_and_a_small_corpus_are_refused_before_training(tmp_path: Path,
         (tmp_path / "a.txt").write_text(content)
         with pytest.raises(InputError, match=message):
             corpus(tmp_path / "a.txt").prepare(tmp_path, tiny.tokenizer, None)
+    (tmp_path / "a.txt").write_text("\n".join(f"this is the sentence with number {i}" for i in range(400)))
+    long = corpus(tmp_path / "a.txt").model_copy(update={"block_size": 2048})
+    with pytest.raises(
+        InputError, match=r"\d{4} tokens in \d+ documents, which are \d blocks of 2048 .* 4 and 1 are needed"
+    ):
+        long.prepare(tmp_path, tiny.tokenizer, None)
 
 
 def test_a_script_that_the_tokenizer_cannot_write_is_refused(tmp_path: Path) -> None:
