@@ -45,11 +45,11 @@ def test_everything_else_is_made_and_the_report_says_what_failed(project: Path, 
     assert [(cell.method, cell.target, cell.seed) for cell in record.failed] == [("madx", "swe", 1)]
     assert file.name in record.failed[0].why
     (line,) = failures(record)
-    assert line.startswith("tags, madx, swe, seed 1: ")
+    assert line.startswith("tags, madx, Swedish (swe), seed 1: ")
     for page in ("report.md", "report.html"):
         assert file.name in (folder / page).read_text().replace("\\", "")
     data = (folder / "report.html").read_text()
-    assert '"failed":{"madx":["swe"]}' in data
+    assert '"failed":{"madx":{"swe":"' in data  # and why
 
     file.unlink()
     assert run() is None
