@@ -9,6 +9,7 @@ from madx.report.tables import plain, reference_of, signed
 from madx.scores.levels import FEWEST_LANGUAGES
 from madx.scores.matrix import Matrix
 from madx.scores.paired import Difference
+from madx.scores.summary import Summary
 
 GROUPS = (  # what matters most first
     "mean of common unseen", "mean of unseen", "mean of common targets", "mean of targets", "mean of common seen",
@@ -60,22 +61,21 @@ def overview(matrices: Sequence[Matrix], paired: Sequence[Difference]) -> pd.Dat
 
 def _in_a_cell(matrix: Matrix, group: str, paired: Sequence[Difference]) -> str:
     name = next((n for n in (f"mean of common {group}", f"mean of {group}") if n in matrix.means), None)
-    ordered = sorted((row for m in matrix.methods if name and (row := matrix.at(name, m))), key=lambda row: -row.value)
-    if name is None or not ordered:
+    if name is None:
         return ""
+    ordered = _highest_first(matrix, name)
     best = ordered[0]
     said = f"{best.method} {plain(best.value)}"
     others = [m for m in (reference_of(matrix), *(row.method for row in ordered[1:2])) if m and m != best.method]
     gap = between(paired, matrix.task, name, best.method, others[0]) if others else None
     if gap is not None:
-        chance = "" if gap.ci_low > 0 else "; may be chance"
-        said += f", {signed(gap.value)} over {gap.baseline} ({signed(gap.ci_low)} to {signed(gap.ci_high)}{chance})"
+        said += f", {signed(gap.value)} over {gap.baseline} ({_range(gap)})"
     return f"{said}; {best.targets} language{'s' if best.targets > 1 else ''}"
 
 
 def _of_group(matrix: Matrix, name: str, paired: Sequence[Difference]) -> str:
     """The highest mean, and what it is over the others: over the reference and the next one, where they are many."""
-    ordered = sorted((row for m in matrix.methods if (row := matrix.at(name, m))), key=lambda row: -row.value)
+    ordered = _highest_first(matrix, name)
     best = ordered[0]
     group = name.removeprefix("mean of ")
     said = f"{group[0].upper()}{group[1:]} ({best.targets}): "
@@ -92,13 +92,17 @@ def _of_group(matrix: Matrix, name: str, paired: Sequence[Difference]) -> str:
         if gap is not None and gap.value == gap.ci_low == gap.ci_high == 0:
             said += f", the same as {gap.baseline} in every answer"
         elif gap is not None:
-            chance = "" if gap.ci_low > 0 else "; may be chance"
-            said += (
-                f", {signed(gap.value)} points over {gap.baseline} "
-                f"({signed(gap.ci_low)} to {signed(gap.ci_high)}{chance})"
-            )
+            said += f", {signed(gap.value)} points over {gap.baseline} ({_range(gap)})"
     said += f"; in brackets 95 % intervals, {best.resampled} resampled"
     return said + ("; fewer than five languages say nothing of others." if best.targets < FEWEST_LANGUAGES else ".")
+
+
+def _highest_first(matrix: Matrix, name: str) -> list[Summary]:
+    return sorted((row for m in matrix.methods if (row := matrix.at(name, m))), key=lambda row: -row.value)
+
+
+def _range(gap: Difference) -> str:
+    return f"{signed(gap.ci_low)} to {signed(gap.ci_high)}" + ("" if gap.ci_low > 0 else "; may be chance")
 
 
 def between(

@@ -194,12 +194,12 @@ def failures(run: RunFile) -> list[str]:
         name = f"{cell.task}, {cell.method}, {run.called(cell.target)} ({cell.target})"
         cells.setdefault(cell.why, {}).setdefault(name, []).append(cell.seed)
     return [
-        f"{'; '.join(f'{name}, {seeds_in_words(seeds)}' for name, seeds in lost.items())}: {why}"
+        f"{'; '.join(f'{name}, {_seeds_in_words(seeds)}' for name, seeds in lost.items())}: {why}"
         for why, lost in cells.items()
     ]
 
 
-def seeds_in_words(seeds: Sequence[int]) -> str:
+def _seeds_in_words(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
 
 
