@@ -1,8 +1,8 @@
 """What is done at evaluation with several language adapters side by side, before a sentence's or a batch's answer.
 
-EMEA (Wang et al. 2021, arXiv 2109.04877, section 3): for each sentence by itself, the mixture's weights go down the
-gradient of the predictions' mean entropy, w <- w - rate * dH/dw, and are equal again for the next one. Or each adapter
-answers by itself, and the probabilities are averaged.
+EMEA (Wang et al. 2021, arXiv 2109.04877, section 3, and its third_party/run_tag.py): for each sentence by itself, the
+mixture's weights w = softmax(z) go down the gradient of the predictions' mean entropy, z <- z - rate * dH/dz, and are
+equal again for the next one. Or each adapter answers by itself, and the probabilities are averaged.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 class EntropyMinimisation(Frozen):
+    version: ClassVar[int] = 2  # the weights are a softmax
     by_sentence: ClassVar[bool] = True
     steps: int = Field(1, ge=1, le=1000)
     rate: float = Field(10.0, gt=0)  # the authors'
@@ -47,14 +48,15 @@ class EntropyMinimisation(Frozen):
         first, _ = _mixture(encoder)
         if first is None:
             return
-        mixes, count = encoder.adapters.mixes, len(first.children)
-        weights = torch.full_like(mixes[first.name], 1 / count)
+        mixes = encoder.adapters.mixes
+        logits = torch.zeros_like(mixes[first.name])
         for _ in range(self.steps):
-            mixes[first.name] = weights.requires_grad_(True)
+            logits.requires_grad_(True)
             with torch.enable_grad():
-                (gradient,) = torch.autograd.grad(entropy(), weights)
-            weights = (weights - self.rate * gradient).detach()
-        mixes[first.name] = weights
+                mixes[first.name] = logits.softmax(-1)
+                (gradient,) = torch.autograd.grad(entropy(), logits)
+            logits = (logits - self.rate * gradient).detach()
+        mixes[first.name] = logits.softmax(-1)
 
     def passes(self, parts: int) -> tuple[int, int]:
         """How often a sentence goes forth and back, and only forth, through the encoder."""
