@@ -169,6 +169,8 @@ class RunFile(_Known):
             labels += [f"script {about.script}"] if about.script else []
         if text := self.texts.get(code):
             labels.append(next((name for most, name in AMOUNTS if text.tokens < most), "text over 1M tokens"))
+        elif self.texts and code not in self.sources:
+            labels.append("languages without text")
         return labels
 
 

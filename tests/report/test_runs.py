@@ -13,6 +13,7 @@ from madx.cli import app
 from madx.config import InputError
 from madx.pipeline.compare import compare_runs
 from madx.pipeline.rescore import score_run
+from madx.report.run_file import read_run
 from madx.scores.rows import read_rows
 from madx.scores.summary import Summary
 
@@ -65,6 +66,22 @@ def test_other_examples_are_no_pairs_and_other_seeds_are_a_mean(runs: tuple[Path
     assert not rows["task-only", "mean of targets"].paired
     assert rows["task-only", "qab"].paired
     assert (rows["task-only", "qab"].seeds, rows["task-only", "qac"].seeds) == (1, 2)
+
+
+def test_languages_without_text_are_a_group(tmp_path: Path, write_run: Write) -> None:
+    folder = write_run(tmp_path, 7, 2, 1, bootstrap=0)
+    run = read_run(folder)
+    codes = sorted({cell.target for cell in run.cells} - {"eng"})
+    about = json.loads((folder / "run.json").read_text())
+    about["texts"] = {code: text for code, text in about["texts"].items() if code not in codes[:3]}
+    (folder / "run.json").write_text(json.dumps(about))
+    with_some = read_run(folder)
+    assert [code for code in run.languages if "languages without text" in run.labels(code)] == []
+    assert [code for code in codes if "languages without text" in with_some.labels(code)] == codes[:3]
+    assert "languages without text" not in with_some.labels("eng")
+    score_run(folder)
+    rows = read_rows(folder / "summary.csv", Summary)
+    assert "mean of languages without text" in {row.target for row in rows}
 
 
 def test_nothing_in_common_is_one_line(runs: tuple[Path, Path]) -> None:
