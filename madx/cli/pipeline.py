@@ -143,8 +143,8 @@ def report(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Rebuild the scores and the report from a run's predictions alone."""
-    from madx.pipeline.rescore import score_run
+    """Rebuild scores and report from a run's predictions alone; with --all a run without them keeps what it has."""
+    from madx.pipeline.rescore import lacking, score_run
     from madx.report.leaderboard import runs_below, write_leaderboard
     from madx.report.page import write_report
     from madx.report.run_file import read_run
@@ -152,8 +152,13 @@ def report(
     if not all_ and not (folder / "run.json").exists():
         raise InputError(f"{folder}: no run.json; is this a run's folder? (--all takes a folder of runs)")
     runs = runs_below(folder) if all_ else [folder]
-    pages = [write_report(run, score_run(run)) for run in runs]
+    pages = []
     for run in runs:
+        gone = lacking(run) if all_ and (run / "summary.csv").exists() else None
+        if gone is None:
+            pages.append(write_report(run, score_run(run)))
+        else:
+            print(f"note: {gone} isn't there; {run.name}'s scores and report stay as they were", file=sys.stderr)
         print_scores(run, as_json)
     if all_:
         pages = [write_leaderboard(folder, [(run, read_run(run)) for run in runs])]

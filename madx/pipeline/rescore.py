@@ -34,6 +34,13 @@ class Counted(NamedTuple):
     answered: Answered
 
 
+def lacking(folder: Path) -> Path | None:
+    """The first of a run's predictions that isn't there. Raises InputError for a folder that can't be a run's."""
+    cells = read_run(folder).cells
+    paths = (predictions_path(folder, cell.task, cell.method, cell.target, cell.seed) for cell in cells)
+    return next((path for path in paths if not path.exists()), None)
+
+
 def count_cell(folder: Path, run: RunFile, cell: CellOf) -> Counted:
     """Raises InputError for predictions that can't be scored."""
     about = run.tasks[cell.task]

@@ -119,6 +119,15 @@ def test_the_commands(runs: tuple[Path, Path]) -> None:
     assert methods[0] == ("one", "method-0")
     assert len(methods) == 4
 
+    # predictions that weren't handed on: the scores as they stand, and said
+    next((runs[0] / "predictions/tags/method-0").iterdir()).unlink()
+    done = runner.invoke(app, ["report", str(folder), "--all"])
+    assert done.exit_code == 0, done.output
+    assert "isn't there; one's scores and report stay as they were" in done.stderr
+    assert (folder / "index.html").read_text() == page
+    (runs[0] / "summary.csv").unlink()
+    assert "no such file" in str(runner.invoke(app, ["report", str(folder), "--all"]).exception)
+
 
 def test_a_folder_without_runs_is_one_line(tmp_path: Path) -> None:
     from madx.report.leaderboard import runs_below
