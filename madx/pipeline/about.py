@@ -1,6 +1,7 @@
 """What a run says of itself beside its scores: languages, texts, test sets, methods in words, sizes, curves."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,14 +153,11 @@ def sizes(step: Step, session: Session) -> Json:
 
 
 def _numbers(path: Path) -> int:
-    total = 0
+    """Trained ones: the whole numbers and bits beside a sparse file's weights say where these stand."""
     with safe_open(path, "numpy") as file:
-        for key in file.keys():
-            count = 1
-            for size in file.get_slice(key).get_shape():
-                count *= size
-            total += count
-    return total
+        tensors = [file.get_slice(key) for key in file.keys()]
+        floats = [tensor for tensor in tensors if tensor.get_dtype().startswith(("F", "BF", "C"))]
+    return sum(math.prod(tensor.get_shape()) for tensor in floats)
 
 
 def curves(plan: Plan, session: Session) -> dict[str, list[list[float]]]:

@@ -16,7 +16,7 @@ def test_languages_texts_test_sets_sizes_and_curves(project: Path, monkeypatch: 
         file.write("Hunden sover!\n")  # half of the test set
     recipe = (project / "recipe.toml").read_text()
     methods = '["madx", "tlr", "source-adapter", "no-language-adapter", "task-only", "full", "full-target-mlm"]'
-    recipe = recipe.replace(methods, '["madx", "task-only"]').replace("seeds = [1, 2]", "seeds = [1]")
+    recipe = recipe.replace(methods, '["madx", "madx-sparse"]').replace("seeds = [1, 2]", "seeds = [1]")
     (project / "recipe.toml").write_text(recipe)
     folder = madx.run("recipe.toml").folder
     run = json.loads((folder / "run.json").read_text())
@@ -34,6 +34,12 @@ def test_languages_texts_test_sets_sizes_and_curves(project: Path, monkeypatch: 
     files = (folder / "adapters" / name).glob("*.safetensors")
     assert run["steps"][name]["parameters"] == sum(t.numel() for f in files for t in load_tensors(f).values())
     assert run["curves"][name]
+    (sparse,) = (c["adapters"][1] for c in run["cells"] if c["method"] == "madx-sparse" and c["target"] == "swe")
+    files = list((folder / "adapters" / sparse).glob("*.safetensors"))
+    bits = [t for f in files for t in load_tensors(f).values() if not t.is_floating_point()]
+    assert bits  # say where the weights stand that weren't pruned, and are none themselves
+    trained = sum(int((t != 0).sum()) for f in files for t in load_tensors(f).values() if t.is_floating_point())
+    assert run["steps"][sparse]["parameters"] == trained
 
     # test sets that are as they were aren't read again
     monkeypatch.setattr(about, "contamination", lambda *_: pytest.fail("read again"))
