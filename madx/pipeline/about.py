@@ -145,11 +145,13 @@ def _test(
 
 
 def sizes(step: Step, session: Session) -> Json:
-    """Trained numbers and bytes of what a step keeps; nothing of texts and evaluations."""
+    """Trained numbers (of a merge, or what else was computed or fetched, none) and bytes of what a step keeps; nothing
+    of texts and evaluations."""
     if step.stage in (TextStage.stage, Evaluation.stage):
         return {}
     files = sorted(session.store.folder(step.name).rglob("*.safetensors"))
-    return {"parameters": sum(map(_numbers, files)), "bytes": sum(file.stat().st_size for file in files)}
+    trained = "training_seconds" in session.result(step)
+    return {"parameters": sum(map(_numbers, files)) * trained, "bytes": sum(file.stat().st_size for file in files)}
 
 
 def _numbers(path: Path) -> int:

@@ -16,7 +16,7 @@ def test_languages_texts_test_sets_sizes_and_curves(project: Path, monkeypatch: 
         file.write("Hunden sover!\n")  # half of the test set
     recipe = (project / "recipe.toml").read_text()
     methods = '["madx", "tlr", "source-adapter", "no-language-adapter", "task-only", "full", "full-target-mlm"]'
-    recipe = recipe.replace(methods, '["madx", "madx-sparse"]').replace("seeds = [1, 2]", "seeds = [1]")
+    recipe = recipe.replace(methods, '["madx", "madx-sparse", "merge-source"]').replace("seeds = [1, 2]", "seeds = [1]")
     (project / "recipe.toml").write_text(recipe)
     folder = madx.run("recipe.toml").folder
     run = json.loads((folder / "run.json").read_text())
@@ -40,6 +40,9 @@ def test_languages_texts_test_sets_sizes_and_curves(project: Path, monkeypatch: 
     assert bits  # say where the weights stand that weren't pruned, and are none themselves
     trained = sum(int((t != 0).sum()) for f in files for t in load_tensors(f).values() if t.is_floating_point())
     assert run["steps"][sparse]["parameters"] == trained
+    (merged,) = (step for name, step in run["steps"].items() if name.startswith("merged-swe"))
+    assert merged["parameters"] == 0  # nothing was trained for it
+    assert merged["bytes"] > 0
 
     # test sets that are as they were aren't read again
     monkeypatch.setattr(about, "contamination", lambda *_: pytest.fail("read again"))
