@@ -150,8 +150,8 @@ def sizes(step: Step, session: Session) -> Json:
     if step.stage in (TextStage.stage, Evaluation.stage):
         return {}
     files = sorted(session.store.folder(step.name).rglob("*.safetensors"))
-    trained = "training_seconds" in session.result(step)
-    return {"parameters": sum(map(_numbers, files)) * trained, "bytes": sum(file.stat().st_size for file in files)}
+    trained = files if "training_seconds" in session.result(step) else []
+    return {"parameters": sum(map(_numbers, trained)), "bytes": sum(file.stat().st_size for file in files)}
 
 
 def _numbers(path: Path) -> int:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from madx.config import InputError
-from madx.foreign import inside, read_json_object
+from madx.foreign import read_json_object
+from madx.pipeline.rescore import predictions_of
 from madx.prediction.models import MODELS, read_models
 from madx.report.run_file import LARGEST, CellOf, read_run
 from madx.scores.rows import read_rows
 from madx.scores.score import Score
-from madx.stages.predictions import predictions_path, read_predictions
+from madx.stages.predictions import read_predictions
 
 NEAR = 3.0  # percentage points above chance that still say nothing
 # accuracy on the source, in percent, that a trained adapter exceeds, where always giving the most frequent label has
@@ -51,7 +52,7 @@ def diagnose(folder: Path) -> list[Found]:
         if score is None:
             raise InputError(f"{folder / 'scores.csv'}: no score of {cell.task} {cell.method} {cell.target}; "
                              f"make it again: madx report {folder}")  # fmt: skip
-        path = inside(folder, predictions_path(folder, cell.task, cell.method, cell.target, cell.seed))
+        path = predictions_of(folder, cell)
         _, gold, predicted = read_predictions(path)
         chance = _chance(score.metric, _values(gold))
         low = (

@@ -36,16 +36,20 @@ class Counted(NamedTuple):
 
 def lacking(folder: Path) -> Path | None:
     """The first of a run's predictions that isn't there. Raises InputError for a folder that can't be a run's."""
-    cells = read_run(folder).cells
-    paths = (predictions_path(folder, cell.task, cell.method, cell.target, cell.seed) for cell in cells)
+    paths = (predictions_of(folder, cell) for cell in read_run(folder).cells)
     return next((path for path in paths if not path.exists()), None)
+
+
+def predictions_of(folder: Path, cell: CellOf) -> Path:
+    """Where a cell's lie. Raises InputError for a link out of the folder."""
+    return inside(folder, predictions_path(folder, cell.task, cell.method, cell.target, cell.seed))
 
 
 def count_cell(folder: Path, run: RunFile, cell: CellOf) -> Counted:
     """Raises InputError for predictions that can't be scored."""
     about = run.tasks[cell.task]
     kind = kind_named(about.kind, str(folder / "run.json"))
-    path = inside(folder, predictions_path(folder, cell.task, cell.method, cell.target, cell.seed))
+    path = predictions_of(folder, cell)
     ids, gold, predicted = read_predictions(path)
     if len(gold) * len(about.labels) > MOST_COUNTS:
         raise InputError(f"{path}: {len(gold)} examples with {len(about.labels)} labels are more than fit in memory")
