@@ -1,6 +1,8 @@
 """The peer's side of time_to_loss.py, in `.venv-peer`: stage one with MAD-X's own hyper-parameters.
 
-python peer_loss.py FOLDER UPDATES ENCODER      FOLDER: train.npy, held_out.npz (masked), as madx made them
+python peer_loss.py FOLDER UPDATES TIMED ENCODER      FOLDER: train.npy, held_out.npz (masked), as madx made them
+
+The first TIMED of UPDATES; the held-out loss before and after them.
 """
 
 import json
@@ -20,8 +22,8 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-folder, updates = Path(sys.argv[1]), int(sys.argv[2])
-base = sys.argv[3]
+folder, updates, timed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+base = sys.argv[4]
 torch.set_num_threads(2)
 torch.manual_seed(1)
 model = AutoModelForMaskedLM.from_pretrained(base, dtype=torch.float32)
@@ -56,7 +58,7 @@ optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad]
 schedule = get_linear_schedule_with_warmup(optimizer, 0, updates)
 before = held_out_loss()
 began, step = time.perf_counter(), 0
-while step < updates:
+while step < timed:
     for batch in loader:
         model(**batch).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -64,7 +66,7 @@ while step < updates:
         schedule.step()
         optimizer.zero_grad()
         step += 1
-        if step == updates:
+        if step == timed:
             break
 seconds = time.perf_counter() - began
-print(json.dumps({"before": before, "after": held_out_loss(), "seconds": seconds, "updates": updates}))
+print(json.dumps({"before": before, "after": held_out_loss(), "seconds": seconds, "updates": timed}))
