@@ -6,21 +6,21 @@ BIN := .venv/bin
 run: .venv/ready
 	$(BIN)/madx run
 
-test: .venv/ready lint
+test: .venv/dev lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: .venv/ready
+lint: .venv/dev
 	$(BIN)/ruff check madx tests pretraining benchmarks
 	$(BIN)/ruff format --check madx tests pretraining benchmarks
 	$(BIN)/mypy
 
 # the manual as a site: site/
-docs: .venv/ready
+docs: .venv/dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
 
 # the long form of what `make test` does in short: faults at every call, mutated folders; figures in docs/reliability.md
-hostile: .venv/ready
+hostile: .venv/dev
 	MADX_HOSTILE=5000 MADX_KILLS=200 MADX_STAGE_FAULTS=200 MADX_COMMAND_FAULTS=200 MADX_ENGINE_KILLS=20 \
 	  MADX_FUZZ=10000 MADX_MUTATIONS=10000 \
 	  $(BIN)/python -m pytest -n 2 tests/reliability tests/report \
@@ -28,14 +28,14 @@ hostile: .venv/ready
 	  tests/pipeline/test_ray.py tests/pipeline/test_slurm.py
 
 # the real `adapters` 1.3.0, for tests/parity/test_real_peer.py and benchmarks/
-peer: .venv/ready
+peer: .venv/dev
 	$(BIN)/python tests/parity/peer_env.py
 
 # speed, memory and losses beside the real peer's, on 2 cores in some hours: results/speed/.
 # The labels and texts are the catalogue's files, under DATA.
 DATA ?= ../shared/data
 REPEATS ?= 3
-bench: .venv/ready
+bench: .venv/dev
 	$(BIN)/python benchmarks/run.py --data $(DATA) --repeats $(REPEATS)
 	$(BIN)/python benchmarks/quickstart.py --repeats $(REPEATS)
 	$(BIN)/python benchmarks/time_to_loss.py --data $(DATA)
@@ -45,6 +45,10 @@ bench: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("madx needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/dev: .venv/ready
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 

@@ -14,7 +14,8 @@ LAYERS = {
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "vl_convert": {"report"},
          "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}, "fastapi": {"prediction"},
          "uvicorn": {"cli"}, "optuna": {"pipeline"}, "onnxruntime": {"prediction"}, "ray": {"pipeline"},
-         "fsspec": {"shared"}, "submitit": {"pipeline"}, "uroman": {"corpora"}, "urielplus": {"catalog"}}  # fmt: skip
+         "flwr": {"stages"}, "fsspec": {"shared"},
+         "submitit": {"pipeline"}, "uroman": {"corpora"}, "urielplus": {"catalog"}}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -137,7 +137,8 @@ def federated(planner: Planner, code: str) -> AdapterStep:
         [source.model_copy(update={"part": (k, parts)}) for source in sources] for k in range(1, parts + 1)
     ]  # fmt: skip
     language = planner.language(code)
-    return FederatedStage.of(alone, [planner.text_of(language, share) for share in shares], settings.rounds)
+    texts = [planner.text_of(language, share) for share in shares]
+    return FederatedStage.of(alone, texts, settings.rounds, settings.flower)
 
 
 # ------------------------------------------------------------------------------------------------ beginning elsewhere

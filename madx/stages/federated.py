@@ -2,19 +2,22 @@
 
 In each round every silo k trains from the shared theta on its own text, with an optimizer of its own, and
 theta <- sum_k n_k / n theta_k, with n_k its blocks of text. Out of a silo come theta_k, the adapter and the masked-LM
-head's dense and norm, and three numbers: n_k and its mean losses. Here the silos are trained in turn, in one process.
+head's dense and norm, and three numbers: n_k and its mean losses. The silos are trained here, in turn, or by Flower's
+simulation, each in a process of its own (stages/flower.py); what comes out is the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
+from madx.config import PLACE
 from madx.encoders.encoder import Encoder
 from madx.encoders.halved import rounded_once
 from madx.stages.language import LanguageStage, quarters
@@ -27,6 +30,25 @@ from madx.training.checkpoint import drop_checkpoint, load_checkpoint, save_chec
 from madx.training.fit import Run, fit, put
 
 Weights = dict[str, Tensor]
+Report = dict[str, Any]  # what `fit` reports
+
+
+class Silos(Protocol):
+    """Where a round's training is done, silo by silo, in their order."""
+
+    def train(self, shared: Weights, number: int) -> list[tuple[Weights, Report]]:
+        """What each makes of the shared weights in round `number`."""
+
+    def held_out_losses(self, shared: Weights) -> list[float]:
+        """Of the shared weights, on each silo's own held-out text."""
+
+
+class Trained(NamedTuple):
+    """What all rounds came to; of each silo the last report."""
+
+    shared: Weights
+    evaluations: list[dict[str, float]]
+    reports: list[Report]
 
 
 class FederatedStage(LanguageStage):
@@ -35,92 +57,102 @@ class FederatedStage(LanguageStage):
     stage: ClassVar[str] = "federated"
     others: tuple[TextStage, ...]  # the other silos'
     rounds: int  # the schedule's updates are each silo's; after each of so many equal parts of them all are averaged
+    flower: Annotated[bool, PLACE] = False  # each silo in a process of its own, by Flower's simulation
 
     @classmethod
-    def of(cls, alone: LanguageStage, silos: Sequence[TextStage], rounds: int) -> Self:
+    def of(cls, alone: LanguageStage, silos: Sequence[TextStage], rounds: int, flower: bool = False) -> Self:
         """A plain stage one, with its text in silos."""
         fields = {name: getattr(alone, name) for name in LanguageStage.model_fields}
-        return cls(**{**fields, "text": silos[0]}, others=tuple(silos[1:]), rounds=rounds)
+        return cls(**{**fields, "text": silos[0]}, others=tuple(silos[1:]), rounds=rounds, flower=flower)
 
     @property
     def silos(self) -> tuple[TextStage, ...]:
         return (self.text, *self.others)
 
+    def check(self, session: Session) -> None:
+        super().check(session)
+        if self.flower:
+            from madx.stages.flower import check_flower
+
+            check_flower()
+
     def run(self, folder: Path, session: Session) -> Result:
-        encoder = session.encoder(self.encoder)
-        head = list(encoder.lm_head.trainable())
-        with self.method.borrowed(encoder), encoder.lent(*head), encoder.training():
-            parameters = self._attach(encoder, head, session)
-            silos = [self._silo(number, encoder, folder, session) for number in range(1, len(self.silos) + 1)]
-            shares = [silo.blocks / sum(silo.blocks for silo in silos) for silo in silos]
-            shared, began, evaluations = self._resumed(folder, parameters)
-            for number in range(began, self.rounds + 1):
-                if number in quarters(self.rounds):
-                    put(parameters, shared)
-                    loss = sum(w * silo.held_out_loss() for w, silo in zip(shares, silos, strict=True))
-                    evaluations.append({"step": self._until(number), "held_out_loss": loss})
-                if number < self.rounds:
-                    trained = [self._train(silo, shared, parameters, number, encoder) for silo in silos]
-                    shared = mean(trained, shares)
-                    state = {"round": number + 1, "shared": shared, "evaluations": evaluations}
-                    save_checkpoint(folder, state)
-            result = self._result(silos, evaluations)
+        with self.at_work(session) as (encoder, parameters):
+            rounds = partial(self._rounds, folder, session, parameters)
+            if self.flower:
+                from madx.stages.flower import simulated
+
+                trained = simulated(self, folder, session, rounds)
+            else:
+                trained = rounds(InTurn([self.silo(k, encoder, parameters, folder, session) for k in self._numbers]))
+            put(parameters, trained.shared)
+            result = self._result(trained, session)
             self._judge(result)
-            self._save(folder, encoder, head, session, result)
-            for place in (folder, *(silo.run.folder for silo in silos)):
+            self._save(folder, encoder, list(encoder.lm_head.trainable()), session, result)
+            for place in (folder, *(_place(folder, number) for number in self._numbers)):
                 drop_checkpoint(place)
         return result
 
-    def _silo(self, number: int, encoder: Encoder, folder: Path, session: Session) -> Silo:
-        own = self.silos[number - 1]
-        place = folder / f"silo-{number}"
-        place.mkdir(exist_ok=True)
-        return Silo(
-            MaskedLm.of(encoder, [(session.folder(own), own.corpus, 1.0)], self.softmax, self.seed),
-            session.training(place, self.seed, f"language adapter {self.subject}, silo {number}"),
-            session.result(own)["blocks"],
-        )
+    @contextmanager
+    def at_work(self, session: Session) -> Iterator[tuple[Encoder, dict[str, nn.Parameter]]]:
+        """The encoder with the adapter as it begins, and what is trained of them."""
+        encoder = session.encoder(self.encoder)
+        head = list(encoder.lm_head.trainable())
+        with self.method.borrowed(encoder), encoder.lent(*head), encoder.training():
+            yield encoder, self._attach(encoder, head, session)
 
-    def _until(self, number: int) -> int:
+    def silo(
+        self, number: int, encoder: Encoder, parameters: Mapping[str, nn.Parameter], folder: Path, session: Session
+    ) -> Silo:
+        """The `number`th, from 1; it trains these parameters."""
+        own, place = self.silos[number - 1], _place(folder, number)
+        place.mkdir(exist_ok=True)
+        text = MaskedLm.of(encoder, [(session.folder(own), own.corpus, 1.0)], self.softmax, self.seed)
+        run = session.training(place, self.seed, f"language adapter {self.subject}, silo {number}")
+        return Silo(self, text, run, encoder, parameters)
+
+    def until(self, number: int) -> int:
         """Updates of a silo before round `number`."""
         return self.schedule.steps * number // self.rounds
 
-    def _train(
-        self, silo: Silo, shared: Weights, parameters: Mapping[str, nn.Parameter], number: int, encoder: Encoder
-    ) -> Weights:
-        """What a silo makes of the shared weights in a round."""
-        put(parameters, shared)
-        with rounded_once(encoder, parameters.values(), decoder=True):
-            report = fit(
-                parameters,
-                self.schedule,
-                partial(silo.text.parts, batch_tokens=self.batch_tokens, seed=self.seed),
-                silo.run,
-                penalty=self._penalty(encoder, parameters),
-                until=self._until(number + 1),
-            )
-        silo.said.append(report)
-        return {name: value.detach().clone() for name, value in parameters.items()}
+    @property
+    def _numbers(self) -> range:
+        return range(1, len(self.silos) + 1)
 
-    def _resumed(
-        self, folder: Path, parameters: Mapping[str, nn.Parameter]
-    ) -> tuple[Weights, int, list[dict[str, float]]]:
-        """The shared weights, the rounds that made them, and what was found of them; at first those attached."""
+    def _blocks(self, session: Session) -> list[int]:
+        return [session.result(silo)["blocks"] for silo in self.silos]
+
+    def _rounds(self, folder: Path, session: Session, parameters: Mapping[str, nn.Parameter], silos: Silos) -> Trained:
+        """All of them, or those that are left."""
+        blocks = self._blocks(session)
+        shares = [n / sum(blocks) for n in blocks]
+        begun = {name: value.detach().clone() for name, value in parameters.items()}
         saved, _ = load_checkpoint(folder)
-        if saved is None:
-            return {name: value.detach().clone() for name, value in parameters.items()}, 0, []
-        return saved["shared"], saved["round"], saved["evaluations"]
+        state: dict[str, Any] = saved or {"round": 0, "shared": begun, "evaluations": [], "reports": []}
+        while True:
+            number, shared = state["round"], state["shared"]
+            if number in quarters(self.rounds):
+                losses = silos.held_out_losses(shared)
+                loss = sum(share * loss for share, loss in zip(shares, losses, strict=True))
+                state["evaluations"].append({"step": self.until(number), "held_out_loss": loss})
+            if number == self.rounds:
+                return Trained(shared, state["evaluations"], state["reports"])
+            trained = silos.train(shared, number)
+            state["shared"] = mean([weights for weights, _ in trained], shares)
+            state["reports"] = [report for _, report in trained]
+            state["round"] = number + 1
+            save_checkpoint(folder, state)
 
-    def _result(self, silos: Sequence[Silo], evaluations: list[dict[str, float]]) -> Result:
-        last = [silo.said[-1] for silo in silos]
+    def _result(self, trained: Trained, session: Session) -> Result:
+        last = trained.reports
         return {
-            "steps": self.schedule.steps, "rounds": self.rounds, "blocks_of_silos": [silo.blocks for silo in silos],
+            "steps": self.schedule.steps, "rounds": self.rounds, "blocks_of_silos": self._blocks(session),
             "last_losses_of_silos": [report["last_loss"] for report in last],
             "training_seconds": round(sum(report["training_seconds"] for report in last), 2),
             "tokens": sum(report["tokens"] for report in last),
             "peak_memory_mb": max(report["peak_memory_mb"] for report in last),
-            "evaluations": evaluations,
-            "warnings": list(dict.fromkeys(line for silo in silos for said in silo.said for line in said["warnings"])),
+            "evaluations": trained.evaluations,
+            "warnings": list(dict.fromkeys(line for report in last for line in report["warnings"])),
         }  # fmt: skip
 
     def _about(self, session: Session, result: Result) -> dict[str, Any]:
@@ -139,13 +171,46 @@ class FederatedStage(LanguageStage):
 class Silo:
     """`run` has a folder of its own, where its optimizer's state lies from round to round."""
 
+    stage: FederatedStage
     text: MaskedLm
     run: Run
-    blocks: int
-    said: list[dict[str, Any]] = field(default_factory=list)  # what was reported of its rounds
+    encoder: Encoder
+    parameters: Mapping[str, nn.Parameter]
 
-    def held_out_loss(self) -> float:
+    def train(self, shared: Weights, number: int) -> tuple[Weights, Report]:
+        """What it makes of the shared weights in round `number`."""
+        put(self.parameters, shared)
+        with rounded_once(self.encoder, self.parameters.values(), decoder=True):
+            report = fit(
+                self.parameters,
+                self.stage.schedule,
+                partial(self.text.parts, batch_tokens=self.stage.batch_tokens, seed=self.stage.seed),
+                self.run,
+                penalty=self.stage._penalty(self.encoder, self.parameters),
+                until=self.stage.until(number + 1),
+            )
+        return {name: value.detach().clone() for name, value in self.parameters.items()}, report
+
+    def held_out_loss(self, shared: Weights) -> float:
+        put(self.parameters, shared)
         return self.text.held_out_loss()["held_out_loss"]
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """Here, one after the other, with one encoder."""
+
+    silos: Sequence[Silo]
+
+    def train(self, shared: Weights, number: int) -> list[tuple[Weights, Report]]:
+        return [silo.train(shared, number) for silo in self.silos]
+
+    def held_out_losses(self, shared: Weights) -> list[float]:
+        return [silo.held_out_loss(shared) for silo in self.silos]
+
+
+def _place(folder: Path, number: int) -> Path:
+    return folder / f"silo-{number}"
 
 
 def mean(trained: Sequence[Weights], shares: Sequence[float]) -> Weights:

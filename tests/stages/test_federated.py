@@ -9,7 +9,7 @@ import torch
 
 from madx.catalog.find import Catalogue
 from madx.catalog.language import TextSource
-from madx.config import InputError
+from madx.config import InputError, RunError
 from madx.corpora.documents import documents
 from madx.formats.tensors import load_tensors
 from madx.pipeline.planner import Planner
@@ -23,6 +23,7 @@ from madx.store import Store
 from madx.training import fit as fit_module
 
 STEPS = "language_adapter.steps=9"
+FLOWER = "Flower is not installed: pip install 'madx-adapters[flower]'"
 
 
 def planner(project: Path, *settings: str) -> Planner:
@@ -113,14 +114,55 @@ def test_a_killed_one_ends_in_the_same_bits(project: Path, tmp_path: Path, monke
     assert not list(folder.rglob("checkpoint-*"))
 
 
+def test_flowers_simulation_ends_in_the_same_bits(project: Path, tmp_path: Path) -> None:
+    """Each silo in a process of its own; a place, and not in the step's name."""
+    pytest.importorskip("flwr", reason=FLOWER)
+    pytest.importorskip("ray", reason=FLOWER)
+    in_turn = federated(project, "federated={ silos = 3, rounds = 3 }")
+    stage = federated(project, "federated={ silos = 3, rounds = 3, flower = true }")
+    assert stage.flower
+    assert stage.name == in_turn.name
+    here, there = session_in(tmp_path / "here"), session_in(tmp_path / "there")
+    wanted, found = tensors(made(in_turn, here)), tensors(made(stage, there))
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    same = ("evaluations", "last_losses_of_silos", "tokens", "blocks_of_silos", "held_out_after", "warnings")
+    assert all(there.result(stage)[key] == here.result(in_turn)[key] for key in same)
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [(2, r"a silo failed: OSError: \[Errno 28\] No space left$"), (1, "1 of 2 silos answered")],
+)
+def test_a_silo_that_fails_or_is_silent_is_one_line(answers: int, said: str) -> None:
+    flwr = pytest.importorskip("flwr.app", reason=FLOWER)
+    from madx.stages.flower import FlowerSilos
+
+    class Grid:
+        def get_node_ids(self) -> list[int]:
+            return [1, 2]
+
+        def send_and_receive(self, messages: list[Any]) -> list[Any]:
+            failure = flwr.Error(
+                code=0,
+                reason="Traceback\n  here\nClientAppException occurred. Message: OSError: [Errno 28] No space left'>",
+            )
+            content = flwr.RecordDict({"config": flwr.ConfigRecord({"silo": 1, "loss": 2.0})})
+            failed = answers == 2
+            whole = [flwr.Message(failure if failed and m is messages[1] else content, reply_to=m) for m in messages]
+            return whole[:answers]
+
+    with pytest.raises(RunError, match=said):
+        FlowerSilos(Grid(), 2, lambda number, reports: None).held_out_losses({"a": torch.ones(2)})
+
+
 def test_the_mean_by_hand() -> None:
     one, two = {"a": torch.tensor([1.0, 2.0])}, {"a": torch.tensor([3.0, 6.0])}
     assert mean([one, two], [0.25, 0.75])["a"].tolist() == [2.5, 5.0]
 
 
 def test_the_mean_is_flowers() -> None:
-    """Flower can't be installed beside this project's packages; where it is all the same, it says the same."""
-    aggregate = pytest.importorskip("flwr.server.strategy.aggregate", reason="pip install flwr").aggregate
+    aggregate = pytest.importorskip("flwr.server.strategy.aggregate", reason=FLOWER).aggregate
     generator = np.random.default_rng(0)
     silos = [[generator.normal(size=shape).astype(np.float32) for shape in ((5, 3), (7,))] for _ in range(3)]
     counts = [3, 10, 41]
