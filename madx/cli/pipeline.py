@@ -29,7 +29,7 @@ from madx.cli.options import (
     Set,
     Shared,
 )  # fmt: skip
-from madx.cli.show import execute, print_compared, print_plan, print_scale, print_scores
+from madx.cli.show import execute, print_compared, print_plan, print_scale, print_scores, scores
 from madx.config import InputError, RunError
 from madx.pipeline.project import earlier_results, project, read_recipe
 
@@ -96,8 +96,10 @@ def _run(
     from madx.pipeline.whole import run_whole
 
     folder, failed = run_whole(planner, session, results, recipe, lambda plan: execute(plan, session, quiet, where))
-    print_scores(folder, as_json)
-    if not as_json:
+    if as_json:
+        print(json.dumps(scores(folder), indent=2))
+    else:
+        print_scores(folder)
         print(f"\nreport: {folder / 'report.html'}")
     if failed:
         raise RunError(f"{len(failed)} cell(s) failed: the report says why; the same command tries them again")
@@ -159,10 +161,14 @@ def report(
             pages.append(write_report(run, score_run(run)))
         else:
             print(f"note: {gone} isn't there; {run.name}'s scores and report stay as they were", file=sys.stderr)
-        print_scores(run, as_json)
+        if not as_json:
+            print_scores(run)
     if all_:
         pages = [write_leaderboard(folder, [(run, read_run(run)) for run in runs])]
-    if not as_json:
+    if as_json:
+        found = {run.name: scores(run) for run in runs}
+        print(json.dumps(found if all_ else scores(folder), indent=2))
+    else:
         print(f"\nreport: {pages[0]}")
 
 

@@ -6,7 +6,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -154,17 +154,21 @@ def print_scale(plan: Plan, session: Session, as_json: bool) -> None:
     )  # fmt: skip
 
 
-def print_scores(folder: Path, as_json: bool) -> None:
+def scores(folder: Path) -> list[dict[str, Any]]:
+    """A run's scores.csv, as JSON has it."""
+    from madx.scores.rows import read_rows
+    from madx.scores.score import Score
+
+    return [score.model_dump() for score in read_rows(folder / "scores.csv", Score)]
+
+
+def print_scores(folder: Path) -> None:
     from madx.report.run_file import read_run
     from madx.report.tables import adapter_rows, score_table, unlabelled_table
     from madx.scores.matrix import Matrix
     from madx.scores.rows import read_rows
-    from madx.scores.score import Score
     from madx.scores.summary import Summary
 
-    if as_json:
-        print(json.dumps([s.model_dump() for s in read_rows(folder / "scores.csv", Score)], indent=2))
-        return
     run = read_run(folder)
     summaries = read_rows(folder / "summary.csv", Summary)
     for task in dict.fromkeys(row.task for row in summaries):

@@ -118,6 +118,9 @@ def test_the_commands(runs: tuple[Path, Path]) -> None:
     methods = re.findall(r"/report.html\">(\w+)</a></th>.*?<td>([\w-]+)</td><td>3</td>", page)
     assert methods[0] == ("one", "method-0")
     assert len(methods) == 4
+    done = runner.invoke(app, ["report", str(folder), "--all", "--json"])
+    scores = {name: {score["method"] for score in own} for name, own in json.loads(done.stdout).items()}
+    assert scores == {"one": {"method-0", "task-only"}, "two": {"method-0", "task-only"}}
 
     # predictions that weren't handed on: the scores as they stand, and said
     next((runs[0] / "predictions/tags/method-0").iterdir()).unlink()
