@@ -13,7 +13,7 @@ LAYERS = {
 }  # fmt: skip
 DOORS = {"typer": {"cli"}, "rich": {"cli"}, "jinja2": {"report"}, "vl_convert": {"report"},
          "transformers": {"encoders"}, "accelerate": {"training"}, "seqeval": {"tasks"}, "fastapi": {"prediction"},
-         "uvicorn": {"cli"}, "optuna": {"pipeline"}, "onnxruntime": {"prediction"}, "ray": {"pipeline"},
+         "uvicorn": {"cli"}, "optuna": {"pipeline"}, "onnxruntime": {"prediction"}, "ray": {"pipeline", "stages"},
          "flwr": {"stages"}, "fsspec": {"shared"},
          "submitit": {"pipeline"}, "uroman": {"corpora"}, "urielplus": {"catalog"}}  # fmt: skip
 

@@ -127,7 +127,7 @@ class FederatedStage(LanguageStage):
         blocks = self._blocks(session)
         shares = [n / sum(blocks) for n in blocks]
         begun = {name: value.detach().clone() for name, value in parameters.items()}
-        saved, _ = load_checkpoint(folder)
+        saved, _ = session.group.same(load_checkpoint(folder))
         state: dict[str, Any] = saved or {"round": 0, "shared": begun, "evaluations": [], "reports": []}
         while True:
             number, shared = state["round"], state["shared"]

@@ -59,13 +59,19 @@ def check_flower() -> None:
 def simulated(
     stage: FederatedStage, folder: Path, session: Session, rounds: Callable[[FlowerSilos], Trained]
 ) -> Trained:
-    """What `rounds` comes to with the silos as nodes. Raises RunError for a silo that fails."""
+    """What `rounds` comes to with the silos as nodes. Raises RunError for a silo that fails.
+
+    And where a Ray runs in this process already, which Flower would end, or others train this step too.
+    """
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
     from flwr.serverapp import ServerApp
     from flwr.simulation import run_simulation
 
+    if ray.is_initialized() or session.group.size > 1:
+        raise RunError("federated.flower starts processes of its own: leave --engine ray and --processes out")
     logging.getLogger("flwr").setLevel(logging.CRITICAL)  # a silo's failure is an answer, and said below
     count, store = len(stage.silos), session.store.root.absolute()
     cores = max(1, torch.get_num_threads() // count)

@@ -130,6 +130,26 @@ def test_flowers_simulation_ends_in_the_same_bits(project: Path, tmp_path: Path)
     assert all(there.result(stage)[key] == here.result(in_turn)[key] for key in same)
 
 
+def test_flower_that_is_not_installed_is_said_before_work(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("madx.stages.flower.find_spec", lambda name: None)
+    stage = federated(project, "federated={ silos = 3, rounds = 3, flower = true }")
+    with pytest.raises(InputError, match=r"pip install 'madx-adapters\[flower\]', or leave the key out"):
+        stage.check(session_in(tmp_path))
+
+
+def test_flower_is_not_started_within_another_ray(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("flwr", reason=FLOWER)
+    ray = pytest.importorskip("ray", reason=FLOWER)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    stage = federated(project, "federated={ silos = 3, rounds = 3, flower = true }")
+    with pytest.raises(RunError, match=r"leave --engine ray and --processes out"):
+        made(stage, session_in(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("answers", "said"),
     [(2, r"a silo failed: OSError: \[Errno 28\] No space left$"), (1, "1 of 2 silos answered")],
