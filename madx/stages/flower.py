@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from flwr.clientapp import ClientApp
     from flwr.serverapp import Grid
 
-REPORTED = ("last_loss", "training_seconds", "tokens", "peak_memory_mb", "warnings")  # of a round, beside the weights
+REPORTED = (
+    "last_loss",
+    "training_seconds",
+    "tokens",
+    "tokens_per_s",
+    "peak_memory_mb",
+    "warnings",
+)  # of a round, beside the weights
 JOIN = 600.0  # seconds that nodes have to appear
 
 
@@ -80,7 +87,8 @@ def simulated(
     def watch(number: int, reports: Sequence[Report]) -> None:
         loss = sum(report["last_loss"] for report in reports) / count
         label = f"language adapter {stage.subject}, {count} silos"
-        session.watch(label, stage.until(number + 1), stage.schedule.steps, {"loss": loss})
+        speed = sum(report["tokens_per_s"] for report in reports)
+        session.watch(label, stage.until(number + 1), stage.schedule.steps, {"loss": loss, "tokens_per_s": speed})
 
     said: list[Trained | BaseException] = []
     server = ServerApp()

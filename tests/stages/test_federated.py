@@ -123,7 +123,10 @@ def test_flowers_simulation_ends_in_the_same_bits(project: Path, tmp_path: Path)
     assert stage.flower
     assert stage.name == in_turn.name
     here, there = session_in(tmp_path / "here"), session_in(tmp_path / "there")
+    told: list[tuple[str, int, int, set[str]]] = []
+    there.watch = lambda label, done, total, numbers: told.append((label, done, total, set(numbers)))
     wanted, found = tensors(made(in_turn, here)), tensors(made(stage, there))
+    assert told == [("language adapter swe, 3 silos", done, 9, {"loss", "tokens_per_s"}) for done in (3, 6, 9)]
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
     same = ("evaluations", "last_losses_of_silos", "tokens", "blocks_of_silos", "held_out_after", "warnings")
