@@ -56,6 +56,11 @@ def test_the_page_says_what_the_files_say(small: Path) -> None:
         assert shown[:3] == pytest.approx([row.value, row.ci_low, row.ci_high], abs=1e-3)
 
 
+def test_both_forms_say_what_the_encoder_is(small: Path) -> None:
+    for name in ("report.html", "report.md"):
+        assert "(bundled: a student of multilingual E5-small, " in (small / name).read_text()
+
+
 def test_scores_are_scikit_learn_s(small: Path) -> None:
     from sklearn.metrics import accuracy_score
 
