@@ -31,14 +31,8 @@ if TYPE_CHECKING:
     from flwr.clientapp import ClientApp
     from flwr.serverapp import Grid
 
-REPORTED = (
-    "last_loss",
-    "training_seconds",
-    "tokens",
-    "tokens_per_s",
-    "peak_memory_mb",
-    "warnings",
-)  # of a round, beside the weights
+# of a round, beside the weights
+REPORTED = ("last_loss", "training_seconds", "tokens", "tokens_per_s", "peak_memory_mb", "warnings")
 JOIN = 600.0  # seconds that nodes have to appear
 
 
