@@ -5,7 +5,7 @@ hyper-parameters ends at (batches of 64 sequences, here of 64 tokens, 1e-4, line
 hour for it, so it does the first TIMED updates, whose seconds are scaled up, and madx, whose losses are the peer's step
 by step (tests/parity), does them all, untimed; after TIMED updates both held-out losses stand in the table. Then madx
 trains on the same blocks with the settings below, twice as many updates again and again until a finished run lies below
-the mark. All are judged on the same held-out blocks with the same masks, and timed without start-up.
+the mark. All are judged on the same held-out blocks with the same masks; start-up isn't timed.
 
 Marks take minutes and are kept in .bench/; `--marks` makes them and no more, on a machine that may have other work.
 """
@@ -26,6 +26,7 @@ import torch
 
 from madx.adapters.spec import BottleneckSpec, InvertibleSpec
 from madx.catalog.find import Catalogue
+from madx.config import digest, file_digest
 from madx.corpora.packing import Blocks
 from madx.encoders.encoder import Encoder, load_encoder
 from madx.encoders.reference import resolve_encoder
@@ -33,6 +34,7 @@ from madx.pipeline.planner import Planner
 from madx.pipeline.recipe import recipe_from
 from madx.stages.masked_lm import MaskedLm, masked_blocks
 from madx.training.fit import Run, Schedule, Validation, fit
+from madx.writing import write_json
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -102,11 +104,12 @@ def train(
         return {"updates": steps, "seconds": seconds, "after": text.held_out_loss()["held_out_loss"], **seen}
 
 
-def mark(folder: Path, updates: int, trained: Callable[[], dict[str, float]]) -> dict[str, float]:
-    """The held-out loss to reach, trained once."""
-    file = folder / f"mark-{updates}.json"
+def mark(folder: Path, updates: int, encoder: Encoder, trained: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The held-out loss to reach, trained once for an encoder, its text and the settings."""
+    texts = [file_digest(folder / name) for name in ("train.bin", "held_out.bin")]
+    file = folder / f"mark-{digest([encoder.ref.digest, *texts, MADX_PAPER, updates])}.json"
     if not file.exists():
-        file.write_text(json.dumps(trained()))
+        write_json(file, trained())
     found: dict[str, float] = json.loads(file.read_text())
     return found
 
@@ -139,6 +142,8 @@ def main() -> None:
     parser.add_argument("--marks", action="store_true", help="train the marks, and nothing else")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "speed")
     options = parser.parse_args()
+    if options.updates < TIMED:
+        parser.error(f"--updates: at least {TIMED}")
     sys.path[:0] = [str(HERE), str(ROOT / "tests" / "parity")]
     from machine import host
     from peer_env import make, versions
@@ -155,7 +160,7 @@ def main() -> None:
         folder = ROOT / ".bench" / "loss" / code
         blocks, held_out = prepare(folder, code, encoder, options.data)
         run = partial(train, folder, code, encoder, blocks, held_out)
-        goal = mark(folder, options.updates, lambda run=run: run(options.updates, MADX_PAPER, [TIMED]))
+        goal = mark(folder, options.updates, encoder, lambda run=run: run(options.updates, MADX_PAPER, [TIMED]))
         if options.marks:
             continue
         theirs = measure(peer, "peer_loss.py", str(folder), str(options.updates), str(TIMED), str(exported_mini()))

@@ -4,6 +4,7 @@ import os
 import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # read when flwr is
 os.environ["MADX_JOBS"] = "1"  # a helper takes seconds to start
 
 from collections.abc import Callable, Iterator

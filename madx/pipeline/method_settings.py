@@ -122,7 +122,7 @@ class FederatedSettings(Frozen):
 
     silos: int | None = Field(None, ge=2, le=1000)  # parts that a language's text is cut into; None: a file is a silo
     rounds: int = Field(10, ge=1, le=MOST)  # after each of which the silos' adapters are averaged
-    flower: bool = False  # each silo in a process of its own, by Flower's simulation (an extra); the result is the same
+    flower: bool = False  # the silos in other processes, by Flower's simulation (an extra); the result is the same
 
 
 class JointSettings(Frozen):

@@ -2,8 +2,9 @@
 
 In each round every silo k trains from the shared theta on its own text, with an optimizer of its own, and
 theta <- sum_k n_k / n theta_k, with n_k its blocks of text. Out of a silo come theta_k, the adapter and the masked-LM
-head's dense and norm, and three numbers: n_k and its mean losses. The silos are trained here, in turn, or by Flower's
-simulation, each in a process of its own (stages/flower.py); what comes out is the same.
+head's dense and norm, its mean losses, and what `Report` says of its training; n_k is in the record of its packed text.
+The silos are trained here, in turn, or by Flower's simulation, in other processes (stages/flower.py): a place, and not
+in the step's name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self, TypedDict, cast
 
 from torch import Tensor, nn
 
@@ -30,7 +31,16 @@ from madx.training.checkpoint import drop_checkpoint, load_checkpoint, save_chec
 from madx.training.fit import Run, fit, put
 
 Weights = dict[str, Tensor]
-Report = dict[str, Any]  # what `fit` reports
+
+
+class Report(TypedDict):
+    """Of a silo's training up to the end of a round, as `fit` has it."""
+
+    last_loss: float
+    training_seconds: float
+    tokens: int
+    peak_memory_mb: int
+    warnings: list[str]
 
 
 class Silos(Protocol):
@@ -44,11 +54,12 @@ class Silos(Protocol):
 
 
 class Trained(NamedTuple):
-    """What all rounds came to; of each silo the last report."""
+    """What all rounds came to; of each silo the last report, and every round's warnings."""
 
     shared: Weights
     evaluations: list[dict[str, float]]
     reports: list[Report]
+    warnings: list[str]
 
 
 class FederatedStage(LanguageStage):
@@ -57,7 +68,7 @@ class FederatedStage(LanguageStage):
     stage: ClassVar[str] = "federated"
     others: tuple[TextStage, ...]  # the other silos'
     rounds: int  # the schedule's updates are each silo's; after each of so many equal parts of them all are averaged
-    flower: Annotated[bool, PLACE] = False  # each silo in a process of its own, by Flower's simulation
+    flower: Annotated[bool, PLACE] = False  # the silos in other processes, by Flower's simulation
 
     @classmethod
     def of(cls, alone: LanguageStage, silos: Sequence[TextStage], rounds: int, flower: bool = False) -> Self:
@@ -127,8 +138,9 @@ class FederatedStage(LanguageStage):
         blocks = self._blocks(session)
         shares = [n / sum(blocks) for n in blocks]
         begun = {name: value.detach().clone() for name, value in parameters.items()}
-        saved, _ = session.group.same(load_checkpoint(folder))
-        state: dict[str, Any] = saved or {"round": 0, "shared": begun, "evaluations": [], "reports": []}
+        saved, warnings = session.group.same(load_checkpoint(folder))
+        state: dict[str, Any] = saved or {"round": 0, "shared": begun, "evaluations": [], "reports": [], "warnings": []}
+        state["warnings"] += warnings
         while True:
             number, shared = state["round"], state["shared"]
             if number in quarters(self.rounds):
@@ -136,10 +148,11 @@ class FederatedStage(LanguageStage):
                 loss = sum(share * loss for share, loss in zip(shares, losses, strict=True))
                 state["evaluations"].append({"step": self.until(number), "held_out_loss": loss})
             if number == self.rounds:
-                return Trained(shared, state["evaluations"], state["reports"])
+                return Trained(shared, state["evaluations"], state["reports"], state["warnings"])
             trained = silos.train(shared, number)
             state["shared"] = mean([weights for weights, _ in trained], shares)
             state["reports"] = [report for _, report in trained]
+            state["warnings"] += [line for _, report in trained for line in report["warnings"]]
             state["round"] = number + 1
             save_checkpoint(folder, state)
 
@@ -152,7 +165,7 @@ class FederatedStage(LanguageStage):
             "tokens": sum(report["tokens"] for report in last),
             "peak_memory_mb": max(report["peak_memory_mb"] for report in last),
             "evaluations": trained.evaluations,
-            "warnings": list(dict.fromkeys(line for report in last for line in report["warnings"])),
+            "warnings": list(dict.fromkeys(trained.warnings)),
         }  # fmt: skip
 
     def _about(self, session: Session, result: Result) -> dict[str, Any]:
@@ -189,7 +202,8 @@ class Silo:
                 penalty=self.stage._penalty(self.encoder, self.parameters),
                 until=self.stage.until(number + 1),
             )
-        return {name: value.detach().clone() for name, value in self.parameters.items()}, report
+        weights = {name: value.detach().clone() for name, value in self.parameters.items()}
+        return weights, cast(Report, {key: report[key] for key in Report.__annotations__})
 
     def held_out_loss(self, shared: Weights) -> float:
         put(self.parameters, shared)

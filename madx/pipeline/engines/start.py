@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from madx.config import InputError
 from madx.pipeline.engines.local import Local
 from madx.pipeline.engines.needs import needs_of
 from madx.pipeline.engines.ray import ray_engine
@@ -15,6 +16,8 @@ from madx.pipeline.engines.together import lead
 from madx.pipeline.helpers import make as make_here
 from madx.pipeline.plan import Plan
 from madx.pipeline.run import Progress, run_plan
+from madx.stages.federated import FederatedStage
+from madx.stages.flower import ALONE
 from madx.stages.session import Session
 from madx.training.group import Group
 
@@ -38,6 +41,9 @@ def make(
     Raises InputError before, RunError within.
     """
     go = where.keep_going
+    flower = any(isinstance(step, FederatedStage) and step.flower for step in plan.steps)
+    if flower and (where.engine == "ray" or where.group.size > 1):
+        raise InputError(ALONE)
     match where.engine:
         case "local" if where.group.size > 1:
             run_plan(plan, session, tell, Local(session, before=lambda step: lead(step, session, where.group)))
