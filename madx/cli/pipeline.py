@@ -167,7 +167,7 @@ def report(
         pages = [write_leaderboard(folder, [(run, read_run(run)) for run in runs])]
     if as_json:
         found = {run.name: scores(run) for run in runs}
-        print(json.dumps(found if all_ else scores(folder), indent=2))
+        print(json.dumps(found if all_ else found[folder.name], indent=2))
     else:
         print(f"\nreport: {pages[0]}")
 

@@ -130,9 +130,13 @@ def _orderings(matrix: Matrix) -> list[tuple[str, pd.DataFrame, str]]:
     ]
 
 
+def _known(run: RunFile) -> str:
+    """What the encoder is, in brackets, where madx knows it."""
+    return f" ({KNOWN[run.model.name]})" if run.model.name in KNOWN else ""
+
+
 def _markdown(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: list[Cost]) -> str:
-    known = f" ({KNOWN[run.model.name]})" if run.model.name in KNOWN else ""
-    about = f"Zero-shot transfer from {run.source} on {markdown_text(run.model.name)}{known}, in percent."
+    about = f"Zero-shot transfer from {run.source} on {markdown_text(run.model.name)}{_known(run)}, in percent."
     text = [f"# {markdown_text(run.name)}\n\n{about}\n"]
     in_short = overview(matrices, statistics.differences)
     if in_short is not None:
@@ -210,7 +214,7 @@ def _page(run: RunFile, matrices: list[Matrix], statistics: Statistics, costs: l
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return TEMPLATES.from_string((HERE / "page.html").read_text(encoding="utf-8")).render(
         run=run,
-        known=KNOWN.get(run.model.name),
+        known=_known(run),
         source=" and ".join(f"{run.called(code)} ({code})" for code in run.sources),
         seeds=", ".join(str(s) for s in sorted({s.seed for s in statistics.scores})),
         css=(HERE / "page.css").read_text(encoding="utf-8"),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 JOIN = 600.0  # seconds that nodes have to appear
 LONGEST = 30 * 24 * 3600.0  # seconds of a round; Flower's own 12 hours are too few for large encoders
 LOOK = 0.1  # seconds
+ALONE = "federated.flower starts processes of its own: leave --engine ray and --processes out"
 
 
 class Home(NamedTuple):
@@ -48,9 +49,6 @@ class Home(NamedTuple):
     device: str
     cores: int
     folder: Path
-
-
-ALONE = "federated.flower starts processes of its own: leave --engine ray and --processes out"
 
 
 def check_flower() -> None:
